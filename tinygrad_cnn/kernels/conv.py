@@ -1,0 +1,148 @@
+"""Convolution on channels-last arrays: the functions that the rest of the library calls.
+
+    out[n, i, j, o] = bias[o] + Σ_{p,q,c} x[n, i·s + p·d − pad, j·s + q·d − pad, c] · weight[o, p, q, c]
+
+and its two gradients, which are the other two adjoints of the same trilinear form. Each function picks an algorithm
+(`choose` says which, and why) and hands the arrays to it; a caller allocates ``out`` and ``workspace``.
+
+Shapes throughout: ``x (N, H, W, C)``, ``weight (O, KH, KW, C/groups)``, ``bias (O,)``, ``out`` and ``grad``
+``(N, OH, OW, O)``; all C-contiguous and of one dtype, float32 or float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import conv_direct
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Pair = tuple[int, int]
+
+
+class Geometry(NamedTuple):
+    """How the filters move over the image: pairs are (vertical, horizontal)."""
+
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    def output_size(self, size: Pair, kernel_size: Pair) -> Pair:
+        """The (OH, OW) of an (H, W) image: ``floor((H + 2·padding − dilation·(KH − 1) − 1) / stride) + 1``."""
+        return (
+            (size[0] + 2 * self.padding[0] - self.dilation[0] * (kernel_size[0] - 1) - 1) // self.stride[0]
+            + 1,
+            (size[1] + 2 * self.padding[1] - self.dilation[1] * (kernel_size[1] - 1) - 1) // self.stride[1]
+            + 1,
+        )
+
+
+class Choice(NamedTuple):
+    """An algorithm and the reason it was chosen."""
+
+    name: str
+    reason: str
+
+
+def choose(
+    kind: str,
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    geometry: Geometry,
+    dtype: Any,
+    allow_winograd: bool = True,
+) -> Choice:
+    """Which algorithm runs, and why.
+
+    Args:
+        kind: "forward", "input_grad" or "weight_grad".
+        x_shape: (N, H, W, C).
+        weight_shape: (O, KH, KW, C/groups).
+        geometry: Stride, padding, dilation, groups.
+        dtype: float32 or float64.
+        allow_winograd: False keeps to algorithms whose rounding error is that of a plain sum.
+    """
+    return Choice("direct", "the only algorithm so far")
+
+
+def workspace_size(
+    kind: str,
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    geometry: Geometry,
+    dtype: Any,
+    allow_winograd: bool = True,
+) -> int:
+    """Number of elements (of ``dtype``) of scratch memory that the call needs; may be 0. Arguments as in `choose`."""
+    return 0
+
+
+def forward(
+    x: Array,
+    weight: Array,
+    bias: Array,
+    geometry: Geometry,
+    workspace: Array,
+    out: Array,
+    relu: bool = False,
+    allow_winograd: bool = True,
+) -> None:
+    """Write the convolution of ``x`` with ``weight``, plus ``bias``, to ``out``.
+
+    Args:
+        x: (N, H, W, C).
+        weight: (O, KH, KW, C/groups).
+        bias: (O,), or (0,) for none.
+        geometry: Stride, padding, dilation, groups.
+        workspace: 1-d scratch of at least `workspace_size` elements; its contents don't matter.
+        out: (N, OH, OW, O), written.
+        relu: Also replace every negative element by 0 (NaN stays NaN).
+        allow_winograd: As in `choose`; the same value as was given to `workspace_size`.
+    """
+    conv_direct.forward_loops(x, weight, bias, *_numbers(geometry), relu, out)
+
+
+def input_grad(
+    grad: Array, weight: Array, geometry: Geometry, workspace: Array, out: Array, allow_winograd: bool = True
+) -> None:
+    """Write the gradient with respect to ``x`` to ``out``: every output pixel's gradient, spread over its window.
+
+    Args:
+        grad: (N, OH, OW, O).
+        weight: (O, KH, KW, C/groups).
+        geometry: Stride, padding, dilation, groups.
+        workspace: 1-d scratch of at least `workspace_size` elements.
+        out: (N, H, W, C), written.
+        allow_winograd: As in `choose`.
+    """
+    conv_direct.input_grad_loops(grad, weight, *_numbers(geometry), out)
+
+
+def weight_grad(
+    x: Array,
+    grad: Array,
+    geometry: Geometry,
+    workspace: Array,
+    out: Array,
+    out_bias: Array,
+    allow_winograd: bool = True,
+) -> None:
+    """Write the gradients with respect to ``weight`` and ``bias``: sums over all images and pixels.
+
+    Args:
+        x: (N, H, W, C).
+        grad: (N, OH, OW, O).
+        geometry: Stride, padding, dilation, groups.
+        workspace: 1-d scratch of at least `workspace_size` elements.
+        out: (O, KH, KW, C/groups), written.
+        out_bias: (O,), written; (0,) if there is no bias.
+        allow_winograd: As in `choose`.
+    """
+    conv_direct.weight_grad_loops(x, grad, *_numbers(geometry), out, out_bias)
+
+
+def _numbers(geometry: Geometry) -> tuple[int, int, int, int, int, int, int]:
+    """The geometry as the seven integers that kernels take."""
+    return (*geometry.stride, *geometry.padding, *geometry.dilation, geometry.groups)
