@@ -1,0 +1,39 @@
+"""Automatic differentiation: Tensor, Op, the backward walk and the grad modes.  Knows no operation."""
+
+from .dtype import dtype, get_default_dtype, set_default_dtype
+from .engine import backward, grad
+from .grad_mode import (
+    detect_anomaly,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .op import Op, RemovableHandle
+from .random import Generator, default_generator, manual_seed
+from .tensor import Size, Tensor, wrap
+
+__all__ = [
+    "Generator",
+    "Op",
+    "RemovableHandle",
+    "Size",
+    "Tensor",
+    "backward",
+    "default_generator",
+    "detect_anomaly",
+    "dtype",
+    "enable_grad",
+    "get_default_dtype",
+    "grad",
+    "inference_mode",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "manual_seed",
+    "no_grad",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "wrap",
+]

@@ -1,0 +1,357 @@
+"""The backward walk: from the roots to the leaves, newest node first.
+
+Nodes are numbered as they are made, and a node can only use what was made before it, so taking the pending node with
+the highest number from a heap visits every node after all its users: a topological order without a second pass, and
+without recursion (a chain of 100,000 operations is no problem).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, GraphError, ShapeError
+from .grad_mode import enable_grad, mode, set_grad_enabled
+from .op import Op
+from .tensor import Edge, Tensor, wrap
+
+
+class _Sum:
+    """A gradient being added up: the first is kept by reference, the second makes a new array, later ones add to it."""
+
+    __slots__ = ("owned", "total")
+
+    def __init__(self, first: Tensor, owned: bool) -> None:
+        self.total = first
+        self.owned = owned  # nothing else refers to the array
+
+    def add(self, grad: Tensor, create_graph: bool) -> None:
+        if create_graph:
+            self.total = self.total + grad
+        elif self.owned:
+            np.add(self.total._array, grad._array, out=self.total._array)
+        else:
+            self.total = wrap(np.add(self.total._array, grad._array))
+        self.owned = True
+
+
+class _Walk:
+    """One backward: the pending nodes and the gradients that have reached leaves and requested inputs."""
+
+    def __init__(self, create_graph: bool, retain_graph: bool, wanted: Sequence[Edge] | None) -> None:
+        self.create_graph = create_graph
+        self.retain_graph = retain_graph
+        self.pending: dict[Op, list[_Sum | None]] = {}
+        self.heap: list[tuple[int, Op]] = []
+        self.leaves: dict[Tensor, _Sum] = {}
+        self.captured: dict[Edge, Tensor] = {}
+        self.wanted = None if wanted is None else frozenset(wanted)
+        self.needed: set[Op] | None = None  # the nodes between the roots and the wanted inputs
+
+    def deliver(self, edge: Edge, grad: Tensor, fresh: bool, source: Op | None) -> None:
+        """Add a gradient to what is pending at the edge's end."""
+        target, index = edge
+        if isinstance(target, Op):
+            if self.needed is not None and target not in self.needed:
+                return
+            if grad._array.shape != target.output_shapes[index]:
+                raise _wrong_shape(source, grad, target.output_shapes[index])
+            sums = self.pending.get(target)
+            if sums is None:
+                sums = self.pending[target] = [None] * len(target.output_shapes)
+                heapq.heappush(self.heap, (-target.sequence, target))
+            current = sums[index]
+            if current is None:
+                sums[index] = _Sum(grad, False)
+            else:
+                current.add(grad, self.create_graph)
+            return
+        if self.wanted is not None and edge not in self.wanted:
+            return
+        if grad._array.shape != target._array.shape:
+            raise _wrong_shape(source, grad, target._array.shape)
+        leaf = self.leaves.get(target)
+        if leaf is None:
+            self.leaves[target] = _Sum(grad, fresh)
+        else:
+            leaf.add(grad, self.create_graph)
+
+    def run(self) -> None:
+        heap, pending = self.heap, self.pending
+        while heap:
+            node = heapq.heappop(heap)[1]
+            sums = pending.pop(node)
+            grads = [None if s is None else s.total for s in sums]
+            if node.hooks is not None:
+                grads = [_run_hooks(node.hooks.get(i), g) for i, g in enumerate(grads)]
+            if self.wanted is not None:
+                for index, grad in enumerate(grads):
+                    if (node, index) in self.wanted and grad is not None:
+                        self.captured[node, index] = grad
+                if self.needed is not None and not any(self._leads_on(e) for e in node.edges if e is not None):
+                    continue
+            results = node.backward(*grads, *node.saved_tensors(self.create_graph))
+            if not self.retain_graph and node.saved:
+                node.saved = None
+            if type(results) is not tuple or len(results) != len(node.edges):
+                raise GraphError(
+                    f"{node.name()}: backward must return a tuple of {len(node.edges)} gradients, one per input, got "
+                    f"{len(results) if type(results) is tuple else type(results).__name__}"
+                )
+            if mode.anomaly:
+                _raise_on_nan(node, results)
+            fresh = node.makes_fresh_gradients and node.hooks is None
+            for edge, grad in zip(node.edges, results):
+                if edge is not None and grad is not None:
+                    self.deliver(edge, grad, fresh, node)
+
+    def _leads_on(self, edge: Edge) -> bool:
+        assert self.wanted is not None and self.needed is not None
+        return edge in self.wanted or edge[0] in self.needed
+
+    def prune(self, roots: Sequence[Edge]) -> None:
+        """Find the nodes from which a wanted input can be reached; the others need not run."""
+        assert self.wanted is not None
+        reachable: set[Op] = set()
+        stack = [target for target, _ in roots if isinstance(target, Op)]
+        while stack:
+            node = stack.pop()
+            if node not in reachable:
+                reachable.add(node)
+                stack.extend(e[0] for e in node.edges if e is not None and isinstance(e[0], Op))
+        wanted_nodes = {edge[0] for edge in self.wanted}
+        self.needed = set()
+        for node in sorted(reachable, key=lambda n: n.sequence):  # inputs before their users
+            if node in wanted_nodes or any(self._leads_on(e) for e in node.edges if e is not None):
+                self.needed.add(node)
+
+
+def _wrong_shape(source: Op | None, grad: Tensor, expected: tuple[int, ...]) -> ShapeError:
+    who = "backward" if source is None else source.name()
+    return ShapeError(f"{who}: returned a gradient of shape {tuple(grad.shape)}, expected {tuple(expected)}")
+
+
+def _run_hooks(hooks: dict[int, Any] | None, grad: Tensor | None) -> Tensor | None:
+    if not hooks or grad is None:
+        return grad
+    for hook in list(hooks.values()):
+        replaced = hook(grad)
+        if replaced is not None:
+            if replaced._array.shape != grad._array.shape:
+                raise ShapeError(f"hook: returned shape {tuple(replaced.shape)} for a gradient of {tuple(grad.shape)}")
+            grad = replaced
+    return grad
+
+
+def _raise_on_nan(node: Op, results: Sequence[Tensor | None]) -> None:
+    for index, grad in enumerate(results):
+        if grad is not None and np.isnan(grad._array).any():
+            where = "" if node.trace is None else "\nrecorded here:\n" + "".join(node.trace.format()[-6:])
+            raise GraphError(f"{node.name()}: returned NaN values in the gradient for input {index}{where}")
+
+
+def _walk(
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    retain_graph: bool,
+    create_graph: bool,
+    wanted: Sequence[Edge] | None,
+) -> _Walk:
+    walk = _Walk(create_graph, retain_graph, wanted)
+    roots = [edge_of(t) for t in tensors]
+    if wanted is not None:
+        walk.prune(roots)
+    with set_grad_enabled(create_graph):
+        for edge, gradient in zip(roots, gradients):
+            walk.deliver(edge, gradient, False, None)
+        walk.run()
+    return walk
+
+
+def edge_of(tensor: Tensor) -> Edge:
+    """Where gradients of this Tensor go: its node and output index, or itself if it is a leaf."""
+    node = tensor.grad_fn
+    return (tensor, 0) if node is None else (node, tensor._index)
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | None | Sequence[Tensor | None] = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the derivatives of the given tensors by every leaf to the leaf's ``.grad``.
+
+    Args:
+        tensors: one or several Tensors of any shape that require grad.
+        grad_tensors: one upstream gradient per tensor, of its shape and dtype; None for a one-element tensor means 1.
+        retain_graph: keep the saved arrays, so that the graph can be used again.  Default: ``create_graph``.
+        create_graph: record the gradient computation itself, for higher derivatives.
+        inputs: only these Tensors (leaves or not) get a ``.grad``.  Default: every leaf.
+
+    Raises:
+        GraphError: a tensor that needs no gradient, a non-scalar without gradient, a graph that was freed, an array
+            modified in place.  Every ``.grad`` is then as it was.
+        ShapeError, DTypeError: an upstream gradient of another shape or dtype.
+    """
+    tensors = _as_list(tensors, "tensors")
+    gradients = _check_roots(tensors, grad_tensors, "backward")
+    wanted, targets = None, []
+    if inputs is not None:
+        targets = _as_list(inputs, "inputs")
+        if not targets:
+            raise GraphError("backward: inputs is empty; leave it out to reach every leaf")
+        _check_inputs(targets, "backward")
+        wanted = [edge_of(t) for t in targets]
+    walk = _walk(tensors, gradients, _keep(retain_graph, create_graph), create_graph, wanted)
+    _commit(walk, targets)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | None | Sequence[Tensor | None] = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The derivatives of the outputs by the inputs, leaving every ``.grad`` alone.
+
+    Args:
+        outputs: one or several Tensors of any shape that require grad.
+        inputs: the Tensors to differentiate by, leaves or not.
+        grad_outputs: one upstream gradient per output, of its shape; None for a one-element output means 1.
+        retain_graph: keep the saved arrays.  Default: ``create_graph``.
+        create_graph: record the computation of the result, so that it can be differentiated again.
+        allow_unused: give None for an input that the outputs do not depend on, instead of raising.
+            Default: ``materialize_grads``.
+        materialize_grads: give zeros instead of None.
+
+    Returns:
+        A tuple with one gradient per input, each of its input's shape and dtype.
+
+    Raises:
+        GraphError: as ``backward``; an input that needs no gradient; an unused input.
+    """
+    if allow_unused is False and materialize_grads:
+        raise ValueError("grad: allow_unused=False and materialize_grads=True contradict each other")
+    allow_unused = materialize_grads if allow_unused is None else allow_unused
+    outputs = _as_list(outputs, "outputs")
+    inputs = _as_list(inputs, "inputs")
+    gradients = _check_roots(outputs, grad_outputs, "grad")
+    _check_inputs(inputs, "grad")
+    edges = [edge_of(t) for t in inputs]
+    walk = _walk(outputs, gradients, _keep(retain_graph, create_graph), create_graph, edges)
+    results: list[Tensor | None] = []
+    for index, (tensor, edge) in enumerate(zip(inputs, edges)):
+        found = _leaf_gradient(walk, tensor) if isinstance(edge[0], Tensor) else walk.captured.get(edge)
+        if found is None:
+            if not allow_unused:
+                raise GraphError(
+                    f"grad: inputs[{index}] of shape {tuple(tensor.shape)} was not used to compute the outputs; pass "
+                    "allow_unused=True to get None for it"
+                )
+            if materialize_grads:
+                found = wrap(np.zeros_like(tensor._array))
+        results.append(found)
+    return tuple(results)
+
+
+def _keep(retain_graph: bool | None, create_graph: bool) -> bool:
+    return create_graph if retain_graph is None else retain_graph
+
+
+def _as_list(value: Tensor | Sequence[Tensor], name: str) -> list[Tensor]:
+    tensors = [value] if isinstance(value, Tensor) else list(value)
+    for index, tensor in enumerate(tensors):
+        if not isinstance(tensor, Tensor):
+            raise DTypeError(f"{name}[{index}]: expected a Tensor, got {type(tensor).__name__}")
+    return tensors
+
+
+def _check_inputs(inputs: Sequence[Tensor], name: str) -> None:
+    for index, tensor in enumerate(inputs):
+        if not tensor.requires_grad:
+            raise GraphError(f"{name}: inputs[{index}] of shape {tuple(tensor.shape)} does not require grad")
+
+
+def _check_roots(tensors: Sequence[Tensor], gradients: Any, name: str) -> list[Tensor]:
+    """The upstream gradients, filled in where None and checked against the tensors."""
+    if gradients is None:
+        gradients = [None] * len(tensors)
+    elif isinstance(gradients, Tensor):
+        gradients = [gradients]
+    if len(gradients) != len(tensors):
+        raise GraphError(f"{name}: {len(gradients)} gradients for {len(tensors)} tensors")
+    checked = []
+    for tensor, gradient in zip(tensors, gradients):
+        if not tensor.requires_grad:
+            raise GraphError(
+                f"{name}: the tensor of shape {tuple(tensor.shape)} does not require grad and has no grad_fn"
+            )
+        if gradient is None:
+            if tensor._array.size != 1:
+                raise GraphError(
+                    f"{name}: a gradient can be left out only for one element; got shape {tuple(tensor.shape)}"
+                )
+            gradient = wrap(np.ones_like(tensor._array))
+        elif not isinstance(gradient, Tensor):
+            raise DTypeError(f"{name}: expected a Tensor or None as gradient, got {type(gradient).__name__}")
+        elif gradient._array.shape != tensor._array.shape:
+            raise ShapeError(
+                f"{name}: gradient of shape {tuple(gradient.shape)} for a tensor of shape {tuple(tensor.shape)}"
+            )
+        elif gradient._array.dtype != tensor._array.dtype:
+            raise DTypeError(f"{name}: gradient of dtype {gradient.dtype} for a tensor of dtype {tensor.dtype}")
+        checked.append(gradient)
+    return checked
+
+
+def _leaf_gradient(walk: _Walk, leaf: Tensor) -> Tensor | None:
+    """The gradient that reached a leaf, after its hooks, on memory of its own."""
+    found = walk.leaves.get(leaf)
+    if found is None:
+        return None
+    with set_grad_enabled(walk.create_graph):
+        total = _run_hooks(leaf._hooks, found.total)
+    assert total is not None
+    if total._array.dtype != leaf._array.dtype:
+        raise DTypeError(f"backward: gradient of dtype {total.dtype} for a leaf of dtype {leaf.dtype}")
+    if found.owned and not leaf._hooks:
+        return total
+    return _own(total, walk.create_graph)
+
+
+def _own(gradient: Tensor, create_graph: bool) -> Tensor:
+    """The gradient on memory that no other Tensor refers to, with its history under ``create_graph``."""
+    if create_graph:
+        with enable_grad():
+            return gradient.clone()
+    return wrap(gradient._array.copy(order="K"))
+
+
+def _commit(walk: _Walk, inputs: Sequence[Tensor]) -> None:
+    """Add what the finished walk found to ``.grad``: everything that can fail has happened before the first write."""
+    found = [(leaf, _leaf_gradient(walk, leaf)) for leaf in walk.leaves]
+    for tensor in inputs:
+        captured = walk.captured.get(edge_of(tensor))
+        if captured is not None:
+            found.append((tensor, _own(captured, walk.create_graph)))
+    for tensor, gradient in found:
+        assert gradient is not None
+        if tensor._grad is None:
+            tensor._grad = gradient
+        elif walk.create_graph:
+            with enable_grad():
+                tensor._grad = tensor._grad + gradient
+        else:
+            np.add(tensor._grad._array, gradient._array, out=tensor._grad._array)
+            tensor._grad._counter()[0] += 1
+    for tensor, _ in found:
+        for hook in list((tensor._post_hooks or {}).values()):
+            hook(tensor)

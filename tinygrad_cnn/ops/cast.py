@@ -1,0 +1,29 @@
+"""Conversion between dtypes as a differentiable operation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..autograd import Op, Tensor
+
+
+class Cast(Op):
+    """The same values in another floating-point dtype; the gradient is cast back."""
+
+    to: np.dtype
+    source: np.dtype
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.source = x.dtype
+        return x.astype(self.to)
+
+    def backward(self, grad: Tensor) -> tuple[Tensor]:
+        return (Cast.apply(grad, to=self.source),)
+
+
+def cast(input: Tensor, dtype: np.dtype) -> Tensor:
+    """``input``, any shape, with its values converted to a NumPy dtype; integers and bools carry no gradient.
+
+    Values out of an integer's range wrap or are undefined, as in NumPy and PyTorch.
+    """
+    return Cast.apply(input, to=dtype)
