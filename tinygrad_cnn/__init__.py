@@ -1,5 +1,50 @@
-"""tinygrad_cnn: automatic differentiation for convolutional networks, small enough to read, fast on a CPU."""
+"""tinygrad_cnn: automatic differentiation for convolutional networks, small enough to read, fast on a CPU.
 
-from . import ops as _ops  # gives Tensor its methods
-from ._version import __version__ as __version__
-from .autograd import Tensor as Tensor
+The flat namespace of PyTorch's: every name here is defined and documented in the module it is imported from.
+"""
+
+# ruff: noqa: F401, A004  (this file does nothing but re-export)
+
+from . import ops  # importing it gives Tensor its methods
+from ._version import __version__
+from .autograd import (
+    Generator,
+    Size,
+    Tensor,
+    default_generator,
+    dtype,
+    enable_grad,
+    get_default_dtype,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    manual_seed,
+    no_grad,
+    set_default_dtype,
+    set_grad_enabled,
+)
+from .autograd.dtype import bool_ as bool
+from .autograd.dtype import float32, float64, int32, int64, uint8
+from .autograd.random import get_rng_state, initial_seed, seed, set_rng_state
+
+# ---- arithmetic
+from .ops.arithmetic import add, mul
+
+# ---- elementwise functions and comparisons
+
+# ---- reductions
+
+# ---- matrix products
+
+# ---- creation and random numbers
+
+# ---- shape
+
+# ---- indexing
+
+# ---- networks
+
+double = float64
+float = float32
+int = int32
+long = int64
