@@ -14,39 +14,24 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, GraphError, ShapeError
-from .grad_mode import enable_grad, mode, set_grad_enabled
+from .grad_mode import anomaly, enable_grad, set_grad_enabled
 from .op import Op
 from .tensor import Edge, Tensor, wrap
 
 
-class _Sum:
-    """A gradient being added up: the first is kept by reference, the second makes a new array, later ones add to it."""
-
-    __slots__ = ("owned", "total")
-
-    def __init__(self, first: Tensor, owned: bool) -> None:
-        self.total = first
-        self.owned = owned  # nothing else refers to the array
-
-    def add(self, grad: Tensor, create_graph: bool) -> None:
-        if create_graph:
-            self.total = self.total + grad
-        elif self.owned:
-            np.add(self.total._array, grad._array, out=self.total._array)
-        else:
-            self.total = wrap(np.add(self.total._array, grad._array))
-        self.owned = True
-
-
 class _Walk:
-    """One backward: the pending nodes and the gradients that have reached leaves and requested inputs."""
+    """One backward: the pending nodes and the gradients that have reached leaves and requested inputs.
+
+    Gradients are added up in lists with one place per output of a node (a leaf is one place).  The first to arrive is
+    kept by reference, the second makes a new array, later ones are added to that in place.
+    """
 
     def __init__(self, create_graph: bool, retain_graph: bool, wanted: Sequence[Edge] | None) -> None:
         self.create_graph = create_graph
         self.retain_graph = retain_graph
-        self.pending: dict[Op, list[_Sum | None]] = {}
+        self.pending: dict[Op | Tensor, list[Tensor | None]] = {}
         self.heap: list[tuple[int, Op]] = []
-        self.leaves: dict[Tensor, _Sum] = {}
+        self.owned: set[Edge] = set()  # places whose array nothing else refers to
         self.captured: dict[Edge, Tensor] = {}
         self.wanted = None if wanted is None else frozenset(wanted)
         self.needed: set[Op] | None = None  # the nodes between the roots and the wanted inputs
@@ -54,45 +39,46 @@ class _Walk:
     def deliver(self, edge: Edge, grad: Tensor, fresh: bool, source: Op | None) -> None:
         """Add a gradient to what is pending at the edge's end."""
         target, index = edge
-        if isinstance(target, Op):
-            if self.needed is not None and target not in self.needed:
-                return
-            if grad._array.shape != target.output_shapes[index]:
-                raise _wrong_shape(source, grad, target.output_shapes[index])
-            sums = self.pending.get(target)
-            if sums is None:
-                sums = self.pending[target] = [None] * len(target.output_shapes)
+        places = self.pending.get(target)
+        if places is None:
+            if isinstance(target, Op):
+                if self.needed is not None and target not in self.needed:
+                    return
+                shapes = target.output_shapes
                 heapq.heappush(self.heap, (-target.sequence, target))
-            current = sums[index]
-            if current is None:
-                sums[index] = _Sum(grad, False)
             else:
-                current.add(grad, self.create_graph)
-            return
-        if self.wanted is not None and edge not in self.wanted:
-            return
-        if grad._array.shape != target._array.shape:
-            raise _wrong_shape(source, grad, target._array.shape)
-        leaf = self.leaves.get(target)
-        if leaf is None:
-            self.leaves[target] = _Sum(grad, fresh)
+                if self.wanted is not None and edge not in self.wanted:
+                    return
+                shapes = (target._array.shape,)
+            places = self.pending[target] = [None] * len(shapes)
+        current = places[index]
+        if current is None:
+            expected = target.output_shapes[index] if isinstance(target, Op) else target._array.shape
+            if grad._array.shape != expected:
+                raise _wrong_shape(source, grad, expected)
+            places[index] = grad
+            if fresh:
+                self.owned.add(edge)
+        elif grad._array.shape != current._array.shape:
+            raise _wrong_shape(source, grad, current._array.shape)
+        elif self.create_graph:
+            places[index] = current + grad
+            self.owned.add(edge)
+        elif edge in self.owned:
+            np.add(current._array, grad._array, out=current._array)
         else:
-            leaf.add(grad, self.create_graph)
+            places[index] = wrap(np.add(current._array, grad._array))
+            self.owned.add(edge)
 
     def run(self) -> None:
         heap, pending = self.heap, self.pending
         while heap:
             node = heapq.heappop(heap)[1]
-            sums = pending.pop(node)
-            grads = [None if s is None else s.total for s in sums]
+            grads = pending.pop(node)
             if node.hooks is not None:
                 grads = [_run_hooks(node.hooks.get(i), g) for i, g in enumerate(grads)]
-            if self.wanted is not None:
-                for index, grad in enumerate(grads):
-                    if (node, index) in self.wanted and grad is not None:
-                        self.captured[node, index] = grad
-                if self.needed is not None and not any(self._leads_on(e) for e in node.edges if e is not None):
-                    continue
+            if self.wanted is not None and not self._capture(node, grads):
+                continue
             results = node.backward(*grads, *node.saved_tensors(self.create_graph))
             if not self.retain_graph and node.saved:
                 node.saved = None
@@ -101,15 +87,24 @@ class _Walk:
                     f"{node.name()}: backward must return a tuple of {len(node.edges)} gradients, one per input, got "
                     f"{len(results) if type(results) is tuple else type(results).__name__}"
                 )
-            if mode.anomaly:
+            if anomaly.get():
                 _raise_on_nan(node, results)
-            fresh = node.makes_fresh_gradients and node.hooks is None
+            fresh = node.makes_fresh_gradients
             for edge, grad in zip(node.edges, results):
                 if edge is not None and grad is not None:
                     self.deliver(edge, grad, fresh, node)
 
+    def _capture(self, node: Op, grads: list[Tensor | None]) -> bool:
+        """Keep the gradients that were asked for; False if nothing further down is wanted."""
+        assert self.wanted is not None
+        for index, grad in enumerate(grads):
+            if (node, index) in self.wanted and grad is not None:
+                self.captured[node, index] = grad
+        return any(self._leads_on(e) for e in node.edges if e is not None)
+
     def _leads_on(self, edge: Edge) -> bool:
-        assert self.wanted is not None and self.needed is not None
+        assert self.wanted is not None
+        assert self.needed is not None
         return edge in self.wanted or edge[0] in self.needed
 
     def prune(self, roots: Sequence[Edge]) -> None:
@@ -179,7 +174,7 @@ def edge_of(tensor: Tensor) -> Edge:
 
 def backward(
     tensors: Tensor | Sequence[Tensor],
-    grad_tensors: Tensor | None | Sequence[Tensor | None] = None,
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
     inputs: Tensor | Sequence[Tensor] | None = None,
@@ -214,7 +209,7 @@ def backward(
 def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Tensor | None | Sequence[Tensor | None] = None,
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool | None = None,
@@ -314,15 +309,15 @@ def _check_roots(tensors: Sequence[Tensor], gradients: Any, name: str) -> list[T
 
 def _leaf_gradient(walk: _Walk, leaf: Tensor) -> Tensor | None:
     """The gradient that reached a leaf, after its hooks, on memory of its own."""
-    found = walk.leaves.get(leaf)
-    if found is None:
+    places = walk.pending.get(leaf)
+    if places is None:
         return None
     with set_grad_enabled(walk.create_graph):
-        total = _run_hooks(leaf._hooks, found.total)
+        total = _run_hooks(leaf._hooks, places[0])
     assert total is not None
     if total._array.dtype != leaf._array.dtype:
         raise DTypeError(f"backward: gradient of dtype {total.dtype} for a leaf of dtype {leaf.dtype}")
-    if found.owned and not leaf._hooks:
+    if (leaf, 0) in walk.owned and not leaf._hooks:
         return total
     return _own(total, walk.create_graph)
 
@@ -337,7 +332,8 @@ def _own(gradient: Tensor, create_graph: bool) -> Tensor:
 
 def _commit(walk: _Walk, inputs: Sequence[Tensor]) -> None:
     """Add what the finished walk found to ``.grad``: everything that can fail has happened before the first write."""
-    found = [(leaf, _leaf_gradient(walk, leaf)) for leaf in walk.leaves]
+    leaves = [target for target in walk.pending if isinstance(target, Tensor)]
+    found = [(leaf, _leaf_gradient(walk, leaf)) for leaf in leaves]
     for tensor in inputs:
         captured = walk.captured.get(edge_of(tensor))
         if captured is not None:

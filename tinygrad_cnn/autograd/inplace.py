@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, GraphError, ShapeError
-from .grad_mode import mode
+from .grad_mode import recording
 from .op import Op
 from .tensor import Tensor, refresh_view, wrap
 
@@ -63,17 +63,21 @@ def check_writable(target: Tensor, name: str) -> None:
             "from; write to that tensor, or clone() first"
         )
     if not target._array.flags.writeable:
-        raise GraphError(f"{name}: the tensor of shape {tuple(target.shape)} is read-only, or several of its elements "
-                         "share one place in memory (expand); clone() it before writing")
-    if not mode.enabled:
+        raise GraphError(
+            f"{name}: the tensor of shape {tuple(target.shape)} is read-only, or several of its elements "
+            "share one place in memory (expand); clone() it before writing"
+        )
+    if not recording.get():
         return
     if target._inference:
         raise GraphError(f"{name}: in-place write to an inference tensor outside inference_mode; clone() it first")
     root = target if target._view is None else target._view.root
     if root._requires_grad and root._node is None:
         what = "a leaf" if root is target else "a view of a leaf"
-        raise GraphError(f"{name}: {what} that requires grad is being used in an in-place operation; "
-                         "do it under no_grad() or on a clone()")
+        raise GraphError(
+            f"{name}: {what} that requires grad is being used in an in-place operation; "
+            "do it under no_grad() or on a clone()"
+        )
 
 
 def write(target: Tensor, value: Tensor, name: str) -> Tensor:
@@ -94,12 +98,14 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
     """
     check_writable(target, name)
     if value._array.shape != target._array.shape:
-        raise ShapeError(f"{name}: result of shape {tuple(value.shape)} does not fit the tensor's shape "
-                         f"{tuple(target.shape)}")
+        raise ShapeError(
+            f"{name}: result of shape {tuple(value.shape)} does not fit the tensor's shape {tuple(target.shape)}"
+        )
     if not np.can_cast(value._array.dtype, target._array.dtype, casting="same_kind"):
-        raise DTypeError(f"{name}: result of dtype {value.dtype} cannot be written into a tensor of dtype "
-                         f"{target.dtype}")
-    if mode.enabled and (value._requires_grad or target.requires_grad):
+        raise DTypeError(
+            f"{name}: result of dtype {value.dtype} cannot be written into a tensor of dtype {target.dtype}"
+        )
+    if recording.get() and (value._requires_grad or target.requires_grad):
         if not value._requires_grad:
             value = Overwrite.apply(target, value)
         if value._array.dtype != target._array.dtype:
@@ -118,8 +124,10 @@ def _rebase(target: Tensor, value: Tensor, name: str) -> None:
         target._history += 1
         return
     if view.op is None:
-        raise GraphError(f"{name}: the view was taken under no_grad, so its base would not learn of this gradient; "
-                         "take the view again")
+        raise GraphError(
+            f"{name}: the view was taken under no_grad, so its base would not learn of this gradient; "
+            "take the view again"
+        )
     changed = ViewScatter.apply(view.parent, value, view=view.op, static=view.static)
     _rebase(view.parent, changed, name)
     refresh_view(target)

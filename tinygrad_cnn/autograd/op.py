@@ -10,23 +10,24 @@ from __future__ import annotations
 import itertools
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
+
+import numpy as np
 
 from ..errors import GraphError
-from .grad_mode import mode
+from .grad_mode import anomaly, inference, recording
 from .tensor import Edge, Tensor, link_view, refresh_view, wrap
 
+_ndarray = np.ndarray
 _new = object.__new__
 _next_sequence = itertools.count().__next__
 
 
-class Saved(NamedTuple):
-    """An array that backward will read, with what is needed to prove that it is still the same and to wrap it."""
+Saved = tuple[Any, list[int], int, Edge | None]
+"""An array that backward will read: ``(array, version counter of its memory, the count when saved, where it came from)``.
 
-    array: Any
-    version: list[int]  # the counter shared by every Tensor on this memory
-    number: int  # its value when the array was saved
-    edge: Edge | None  # where the array came from, None if no gradient flows there
+A plain tuple, because two of them are made for every product that is recorded.
+"""
 
 
 class Op:
@@ -63,6 +64,8 @@ class Op:
     makes_fresh_gradients: ClassVar[bool] = False
     is_view: ClassVar[bool] = False
 
+    _inputs_to_save: ClassVar[tuple[tuple[int, tuple[int, ...] | None], ...]] = ()
+
     sequence: int = -1  # nodes are numbered in the order they are made, which is a topological order
     edges: tuple[Edge | None, ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
@@ -93,81 +96,99 @@ class Op:
         if static:
             node.__dict__.update(static)
         result = node.forward(*[None if t is None else t._array for t in inputs])
-        if mode.enabled:
-            for t in inputs:
-                if t is not None and (t._requires_grad or (t._view is not None and refresh_view(t))):
-                    outputs = node._record(inputs, result)
-                    break
-            else:
-                outputs = wrap(result) if type(result) is not tuple else tuple(map(wrap, result))
-        elif type(result) is not tuple:
-            outputs = wrap(result)
+        if recording.get() and node._connect(inputs):
+            outputs = node._record(inputs, result)
         else:
-            outputs = tuple(map(wrap, result))
+            outputs = wrap(result) if type(result) is not tuple else tuple(map(wrap, result))
+            if inference.get():
+                _mark_inference(outputs)
         if cls.is_view:
-            link_view(outputs, inputs[0], cls, static)
+            link_view(outputs, inputs[0], cls, static)  # type: ignore[arg-type]
         return outputs
 
-    def _record(self, inputs: tuple[Tensor | None, ...], result: Any) -> Any:
-        """Make this node part of the graph: number it, connect it, save what backward declared."""
+    def _connect(self, inputs: tuple[Tensor | None, ...]) -> bool:
+        """Find where the inputs' gradients go; False if none of them needs one."""
         edges: list[Edge | None] = []
+        needed = False
         for t in inputs:
             if t is None:
                 edges.append(None)
                 continue
             if t._view is not None:
                 refresh_view(t)
-            if not t._requires_grad:
-                edges.append(None)
-            elif t._node is None:
-                edges.append((t, 0))
+            if t._requires_grad:
+                source = t._node
+                edges.append((t, 0) if source is None else (source, t._index))
+                needed = True
             else:
-                edges.append((t._node, t._index))
-        self.edges = tuple(edges)
-        self.sequence = _next_sequence()
-        if mode.anomaly:
-            self.trace = traceback.extract_stack()[:-2]
+                edges.append(None)
+        if needed:
+            self.edges = tuple(edges)
+        return needed
 
+    def _record(self, inputs: tuple[Tensor | None, ...], result: Any) -> Any:
+        """Make this connected node part of the graph: number it, wrap its outputs, save what backward declared."""
+        self.sequence = _next_sequence()
+        if anomaly.get():
+            self.trace = traceback.StackSummary.from_list(traceback.extract_stack()[:-2])
+        outputs: Any
         if type(result) is not tuple:
-            output = wrap(result)
-            output._node = self
-            output._requires_grad = True
-            self.output_shapes = (output._array.shape,)
-            outputs: Any = output
+            outputs = _new(Tensor)
+            outputs._array = result = result if type(result) is _ndarray else np.asarray(result)
+            outputs._node = self
+            outputs._requires_grad = True
+            self.output_shapes = (result.shape,)
         else:
             outputs = tuple(map(wrap, result))
             for index, output in enumerate(outputs):
                 if output._array.dtype.kind == "f":
                     output._node, output._index, output._requires_grad = self, index, True
             self.output_shapes = tuple(output._array.shape for output in outputs)
-
-        if self.saves_inputs or self.saves_outputs:
+        if self._inputs_to_save or self.saves_outputs:
             self._save(inputs, outputs)
         return outputs
 
     def _save(self, inputs: tuple[Tensor | None, ...], outputs: Any) -> None:
+        edges = self.edges
         saved: list[Saved | None] = []
-        wanted = self.saves_inputs
-        for index in wanted:
+        for index, users in self._inputs_to_save:
             t = inputs[index]
-            if t is None or (type(wanted) is dict and not any(self.edges[i] for i in wanted[index])):
+            if users is not None:
+                for user in users:
+                    if edges[user] is not None:
+                        break
+                else:
+                    t = None
+            if t is None:
                 saved.append(None)
                 continue
             if t._inference:
                 raise GraphError(
                     f"{self.name()}: an inference tensor cannot be saved for backward; clone() it outside inference_mode"
                 )
-            saved.append(Saved(t._array, t._counter(), t._counter()[0], self.edges[index]))
-        if self.saves_outputs:
-            outputs = outputs if type(outputs) is tuple else (outputs,)
-            for index in self.saves_outputs:
-                t = outputs[index]
-                saved.append(Saved(t._array, t._counter(), t._counter()[0], (self, index)))
+            version = t._version
+            if version is None:
+                version = t._version = [0]
+            saved.append((t._array, version, version[0], edges[index]))
+        for index in self.saves_outputs:
+            t = outputs[index] if type(outputs) is tuple else outputs
+            version = t._counter()
+            saved.append((t._array, version, version[0], (self, index)))
         self.saved = saved
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        wanted = cls.saves_inputs
+        cls._inputs_to_save = tuple((i, wanted[i] if isinstance(wanted, Mapping) else None) for i in wanted)
 
     def needs(self, index: int) -> bool:
         """Whether the gradient for this input is wanted; backward may return None for the others."""
         return self.edges[index] is not None
+
+    def input_shape(self, index: int) -> tuple[int, ...]:
+        """The shape of an input whose gradient is wanted."""
+        source, output = self.edges[index]  # type: ignore[misc]
+        return source.output_shapes[output] if isinstance(source, Op) else source._array.shape
 
     def saved_tensors(self, with_history: bool) -> list[Tensor | None]:
         """The saved arrays as Tensors, after checking that none was written to since.
@@ -183,25 +204,30 @@ class Op:
                 f"{self.name()}: backward through a graph a second time after its saved arrays were freed; "
                 "pass retain_graph=True to the first backward"
             )
-        return [None if entry is None else self._unsave(entry, with_history) for entry in self.saved]
+        tensors: list[Tensor | None] = []
+        for entry in self.saved:
+            if entry is None:
+                tensors.append(None)
+                continue
+            array, version, number, edge = entry
+            if version[0] != number:
+                raise GraphError(
+                    f"{self.name()}: a tensor of shape {array.shape} that it needs for its gradient was modified by an "
+                    f"in-place operation: it is at version {version[0]}, expected version {number}"
+                )
+            tensor = wrap(array)
+            tensor._version = version
+            tensors.append(self._with_history(tensor, edge) if with_history and edge is not None else tensor)
+        return tensors
 
-    def _unsave(self, entry: Saved, with_history: bool) -> Tensor:
-        if entry.version[0] != entry.number:
-            raise GraphError(
-                f"{self.name()}: a tensor of shape {entry.array.shape} that it needs for its gradient was modified by "
-                f"an in-place operation: it is at version {entry.version[0]}, expected version {entry.number}"
-            )
-        tensor = wrap(entry.array)
-        tensor._version = entry.version
-        if with_history and entry.edge is not None:
-            source, index = entry.edge
-            if isinstance(source, Op):
-                tensor._node, tensor._index, tensor._requires_grad = source, index, True
-            elif source._array is entry.array:
-                return source
-            else:
-                raise GraphError(f"{self.name()}: .data of a leaf was replaced between forward and backward")
-        return tensor
+    def _with_history(self, tensor: Tensor, edge: Edge) -> Tensor:
+        source, index = edge
+        if isinstance(source, Op):
+            tensor._node, tensor._index, tensor._requires_grad = source, index, True
+            return tensor
+        if source._array is not tensor._array:
+            raise GraphError(f"{self.name()}: .data of a leaf was replaced between forward and backward")
+        return source
 
     def name(self) -> str:
         """What ``grad_fn`` prints: ``AddBackward`` for ``Add``."""
@@ -223,6 +249,11 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
+
+
+def _mark_inference(outputs: Any) -> None:
+    for output in outputs if type(outputs) is tuple else (outputs,):
+        output._inference = True
 
 
 class AccumulateGrad:

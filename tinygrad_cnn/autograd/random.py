@@ -32,7 +32,7 @@ class Generator:
         """Start the stream that belongs to this seed (its low 32 bits, as in PyTorch); returns the generator."""
         self._seed = int(seed)
         self._bits = np.random.MT19937()
-        self._bits._legacy_seeding(self._seed & 0xFFFFFFFF)  # type: ignore[attr-defined]
+        self._bits._legacy_seeding(self._seed & 0xFFFFFFFF)
         self._next_normal: float | None = None
         return self
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from ..errors import DTypeError, GraphError, ShapeError
-from . import dtype as dtypes
-from .grad_mode import enable_grad, mode
+from .dtype import FROM_NUMPY, get_default_dtype
+from .dtype import dtype as DType
+from .grad_mode import enable_grad, inference, recording
 
 if TYPE_CHECKING:
     from ..ops.methods import TensorMethods
@@ -79,7 +80,7 @@ class Tensor(TensorMethods):
 
     def __new__(cls, *data: Any) -> Tensor:
         self = _new(cls)
-        floating = dtypes.get_default_dtype().numpy_dtype
+        floating = get_default_dtype().numpy_dtype
         if len(data) == 1 and not isinstance(data[0], int | np.integer):
             value = data[0]._array if isinstance(data[0], Tensor) else data[0]
             self._array = np.array(value, dtype=floating, order="C")
@@ -94,8 +95,8 @@ class Tensor(TensorMethods):
         return Size(self._array.shape)
 
     @property
-    def dtype(self) -> dtypes.dtype:
-        return dtypes.FROM_NUMPY[self._array.dtype]
+    def dtype(self) -> DType:
+        return FROM_NUMPY[self._array.dtype]
 
     @property
     def ndim(self) -> int:
@@ -130,7 +131,9 @@ class Tensor(TensorMethods):
     def requires_grad(self, value: bool) -> None:
         if self._node is not None:
             if not value:
-                raise GraphError("requires_grad: only a leaf can stop requiring grad; use detach() for a copy that does")
+                raise GraphError(
+                    "requires_grad: only a leaf can stop requiring grad; use detach() for a copy that does"
+                )
             return
         if value and self._array.dtype.kind != "f":
             raise DTypeError(f"requires_grad: only floating-point tensors can require gradients, got {self.dtype}")
@@ -281,7 +284,7 @@ class View:
         self.parent = parent
         self.op = op  # None if the view was taken where nothing is recorded
         self.static = static
-        self.root = parent if parent._view is None else parent._view.root
+        self.root: Tensor = parent if parent._view is None else parent._view.root
         self.seen = self.root._history
 
 
@@ -289,8 +292,6 @@ def wrap(array: Any) -> Tensor:
     """A Tensor on this array: no copy, no check, no history.  NumPy scalars become 0-dimensional arrays."""
     tensor = _new(Tensor)
     tensor._array = array if type(array) is _ndarray else np.asarray(array)
-    if mode.inference:
-        tensor._inference = True
     return tensor
 
 
@@ -299,8 +300,8 @@ def link_view(output: Tensor, parent: Tensor, op: type[Op], static: dict[str, An
     if not np.may_share_memory(output._array, parent._array):
         return
     output._version = parent._counter()
-    if not mode.inference:
-        output._view = View(parent, op if mode.enabled else None, static)
+    if not inference.get():
+        output._view = View(parent, op if recording.get() else None, static)
 
 
 def refresh_view(tensor: Tensor) -> bool:

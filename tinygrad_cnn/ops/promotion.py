@@ -38,15 +38,11 @@ def result_dtype(*operands: Any) -> np.dtype:
         level, found = _level_and_dtype(operand)
         present = levels[level]
         levels[level] = found if present is None else promote_types(present, found)
-    result: np.dtype | None = None
-    for found in levels:
-        if found is None:
-            continue
-        if result is None:
-            result = found
-        elif _CATEGORY[found.kind] > _CATEGORY[result.kind]:
+    present_levels = [found for found in levels if found is not None]
+    result = present_levels[0]
+    for found in present_levels[1:]:
+        if _CATEGORY[found.kind] > _CATEGORY[result.kind]:
             result = promote_types(result, found)
-    assert result is not None
     return result
 
 
