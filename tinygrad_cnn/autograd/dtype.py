@@ -111,7 +111,7 @@ def _names() -> str:
 
 
 def get_default_dtype() -> dtype:
-    """The floating-point dtype that factories and Python floats take: float32 unless ``set_default_dtype`` was called."""
+    """The dtype that factories and Python floats take: float32 unless ``set_default_dtype`` was called."""
     return _default
 
 

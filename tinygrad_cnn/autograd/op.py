@@ -24,7 +24,7 @@ _next_sequence = itertools.count().__next__
 
 
 Saved = tuple[Any, list[int], int, Edge | None]
-"""An array that backward will read: ``(array, version counter of its memory, the count when saved, where it came from)``.
+"""An array that backward will read: ``(array, version counter of its memory, its count when saved, origin)``.
 
 A plain tuple, because two of them are made for every product that is recorded.
 """
@@ -164,7 +164,7 @@ class Op:
                 continue
             if t._inference:
                 raise GraphError(
-                    f"{self.name()}: an inference tensor cannot be saved for backward; clone() it outside inference_mode"
+                    f"{self.name()}: an inference tensor cannot be saved for backward; clone() it outside the mode"
                 )
             version = t._version
             if version is None:
