@@ -95,10 +95,31 @@ class Op:
         node = _new(cls)
         if static:
             node.__dict__.update(static)
-        result = node.forward(*[None if t is None else t._array for t in inputs])
-        if recording.get() and node._connect(inputs):
-            outputs = node._record(inputs, result)
+        if recording.get():
+            arrays: list[Any] = []
+            edges: list[Edge | None] = []
+            needed = False
+            for t in inputs:
+                if t is None:
+                    arrays.append(None)
+                    edges.append(None)
+                    continue
+                arrays.append(t._array)
+                if t._view is not None:
+                    refresh_view(t)
+                if t._requires_grad:
+                    source = t._node
+                    edges.append((t, 0) if source is None else (source, t._index))
+                    needed = True
+                else:
+                    edges.append(None)
+            result = node.forward(*arrays)
+            if needed:
+                outputs = node._record(inputs, tuple(edges), result)
+            else:
+                outputs = wrap(result) if type(result) is not tuple else tuple(map(wrap, result))
         else:
+            result = node.forward(*[None if t is None else t._array for t in inputs])
             outputs = wrap(result) if type(result) is not tuple else tuple(map(wrap, result))
             if inference.get():
                 _mark_inference(outputs)
@@ -106,28 +127,9 @@ class Op:
             link_view(outputs, inputs[0], cls, static)  # type: ignore[arg-type]
         return outputs
 
-    def _connect(self, inputs: tuple[Tensor | None, ...]) -> bool:
-        """Find where the inputs' gradients go; False if none of them needs one."""
-        edges: list[Edge | None] = []
-        needed = False
-        for t in inputs:
-            if t is None:
-                edges.append(None)
-                continue
-            if t._view is not None:
-                refresh_view(t)
-            if t._requires_grad:
-                source = t._node
-                edges.append((t, 0) if source is None else (source, t._index))
-                needed = True
-            else:
-                edges.append(None)
-        if needed:
-            self.edges = tuple(edges)
-        return needed
-
-    def _record(self, inputs: tuple[Tensor | None, ...], result: Any) -> Any:
-        """Make this connected node part of the graph: number it, wrap its outputs, save what backward declared."""
+    def _record(self, inputs: tuple[Tensor | None, ...], edges: tuple[Edge | None, ...], result: Any) -> Any:
+        """Make this node part of the graph: number it, connect it, wrap its outputs, save what backward declared."""
+        self.edges = edges
         self.sequence = _next_sequence()
         if anomaly.get():
             self.trace = traceback.StackSummary.from_list(traceback.extract_stack()[:-2])
