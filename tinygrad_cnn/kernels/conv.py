@@ -64,7 +64,9 @@ def choose(
         dtype: float32 or float64.
         allow_winograd: False keeps to algorithms whose rounding error is that of a plain sum.
     """
-    return Choice("direct", "the only algorithm so far")
+    if 0 in (*x_shape, *weight_shape) or 0 in geometry.output_size(x_shape[1:3], weight_shape[1:3]):
+        return Choice("empty", "a sum over nothing, or nothing to sum")
+    return Choice("direct", "windows read in place, as one matrix product")
 
 
 def workspace_size(
@@ -76,7 +78,14 @@ def workspace_size(
     allow_winograd: bool = True,
 ) -> int:
     """Number of elements (of ``dtype``) of scratch memory that the call needs; may be 0. Arguments as in `choose`."""
-    return 0
+    if choose(kind, x_shape, weight_shape, geometry, dtype, allow_winograd).name == "empty":
+        return 0
+    size = {
+        "forward": conv_direct.forward_size,
+        "input_grad": conv_direct.input_grad_size,
+        "weight_grad": conv_direct.weight_grad_size,
+    }[kind]
+    return size(x_shape, weight_shape, geometry, dtype)
 
 
 def forward(
@@ -101,7 +110,12 @@ def forward(
         relu: Also replace every negative element by 0 (NaN stays NaN).
         allow_winograd: As in `choose`; the same value as was given to `workspace_size`.
     """
-    conv_direct.forward_loops(x, weight, bias, *_numbers(geometry), relu, out)
+    if choose("forward", x.shape, weight.shape, geometry, x.dtype, allow_winograd).name == "empty":
+        out[...] = bias if bias.size else 0
+        if relu:
+            np.maximum(out, 0, out=out)
+        return
+    conv_direct.forward(x, weight, bias, geometry, workspace, out, relu)
 
 
 def input_grad(
@@ -117,7 +131,10 @@ def input_grad(
         out: (N, H, W, C), written.
         allow_winograd: As in `choose`.
     """
-    conv_direct.input_grad_loops(grad, weight, *_numbers(geometry), out)
+    if choose("input_grad", out.shape, weight.shape, geometry, out.dtype, allow_winograd).name == "empty":
+        out[...] = 0
+        return
+    conv_direct.input_grad(grad, weight, geometry, workspace, out)
 
 
 def weight_grad(
@@ -140,9 +157,9 @@ def weight_grad(
         out_bias: (O,), written; (0,) if there is no bias.
         allow_winograd: As in `choose`.
     """
-    conv_direct.weight_grad_loops(x, grad, *_numbers(geometry), out, out_bias)
-
-
-def _numbers(geometry: Geometry) -> tuple[int, int, int, int, int, int, int]:
-    """The geometry as the seven integers that kernels take."""
-    return (*geometry.stride, *geometry.padding, *geometry.dilation, geometry.groups)
+    if choose("weight_grad", x.shape, out.shape, geometry, out.dtype, allow_winograd).name == "empty":
+        out[...] = 0
+        if out_bias.size:
+            np.sum(grad, axis=(0, 1, 2), out=out_bias)
+        return
+    conv_direct.weight_grad(x, grad, geometry, workspace, out, out_bias)

@@ -1,100 +1,255 @@
-"""Direct convolution: the definition as loops."""
+"""Direct convolution: the definition, as matrix products over windows that are read in place.
+
+What is geometry here is only the table of offsets (see `_tiles`). For output pixel (i, j) and filter position (p, q),
+
+    forward, weight gradient:   piece (p, q) = x[i·s + p·d − pad, j·s + q·d − pad, :]       or zeros outside
+    input gradient:             piece (p, q) of pixel (h, w) = grad[(h + pad − p·d) / s, (w + pad − q·d) / s, :]
+
+**Longer pieces.** In channels-last memory the positions of one filter row lie side by side where the horizontal
+dilation is 1, so without padding a piece is a whole filter row, KW·C elements: few-channel layers, whose pieces would
+be 1 or 3 elements, run as fast as others (1→32 3x3: 3 pieces of 3 instead of 9 of 1). With padding, an image of few
+channels is first copied into a zero-padded one; with many channels the copy would cost more than it saves.
+
+**Strided input gradient.** Of the positions p only those with h + pad − p·d divisible by s contribute, and which they
+are depends on h mod s alone. So the pixels fall into s·s phases, each a stride-1 product with its share of the filter
+positions; all phases together do exactly the multiplications of the forward pass.
+"""
 
 from __future__ import annotations
 
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._jit import helper, kernel
+from ._products import Array, Carver, Dot, Outer, dot_workspace, outer_workspace, run_dot, run_outer
+
 from numba import prange
 
-from ._jit import kernel
+Pair = tuple[int, int]
+
+SHORT_PIECE = 12
+"""Padded images with fewer channels than this are copied, so that pieces become whole filter rows."""
+
+
+class Plan(NamedTuple):
+    """What one forward or weight-gradient call needs: an optional padded copy, and a product."""
+
+    padded: tuple[int, int, int, int] | None  # shape of the zero-padded copy
+    product: Any  # Dot or Outer
+
+
+def forward(
+    x: Array, weight: Array, bias: Array, geometry: Any, workspace: Array, out: Array, relu: bool
+) -> None:
+    """``out = max(floor, bias + convolution)``; see `conv.forward`."""
+    plan = forward_plan(x.shape, weight.shape, geometry)
+    source, rest = _pad(x, plan, geometry, workspace)
+    run_dot(plan.product, source, weight, bias, rest, out, relu)
+
+
+def forward_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
+    """Elements of workspace for `forward`."""
+    plan = forward_plan(x_shape, weight_shape, geometry)
+    return _padded_size(plan, dtype) + dot_workspace(plan.product, dtype)
+
+
+def input_grad(grad: Array, weight: Array, geometry: Any, workspace: Array, out: Array) -> None:
+    """See `conv.input_grad`."""
+    none = np.empty(0, out.dtype)
+    for phase in input_grad_plan(out.shape, weight.shape, geometry):
+        run_dot(phase, grad, weight, none, workspace, out, False)
+
+
+def input_grad_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
+    """Elements of workspace for `input_grad`."""
+    return max(dot_workspace(phase, dtype) for phase in input_grad_plan(x_shape, weight_shape, geometry))
+
+
+def weight_grad(
+    x: Array, grad: Array, geometry: Any, workspace: Array, out: Array, out_bias: Array
+) -> None:
+    """See `conv.weight_grad`."""
+    plan = weight_grad_plan(x.shape, out.shape, geometry)
+    source, rest = _pad(x, plan, geometry, workspace)
+    run_outer(plan.product, source, grad, rest, out, out_bias)
+
+
+def weight_grad_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
+    """Elements of workspace for `weight_grad`."""
+    plan = weight_grad_plan(x_shape, weight_shape, geometry)
+    return _padded_size(plan, dtype) + outer_workspace(plan.product, dtype)
+
+
+@functools.lru_cache(maxsize=256)
+def forward_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
+    """The table of a forward pass, with whole filter rows as pieces where that is possible."""
+    N, H, W, C = x_shape
+    O, KH, KW, group_channels = weight_shape
+    OH, OW = geometry.output_size((H, W), (KH, KW))
+    padded, (H, W), padding = _padding(x_shape, geometry)
+    rows = _positions(OH, geometry.stride[0], KH, geometry.dilation[0], padding[0], H)
+    columns = _positions(OW, geometry.stride[1], KW, geometry.dilation[1], padding[1], W)
+    run = group_channels
+    if padding == (0, 0) and geometry.dilation[1] == 1 and geometry.groups == 1:
+        columns, run = columns[:, :1], KW * C
+    product = Dot(
+        images=N,
+        source_size=H * W * C,
+        out_size=OH * OW * O,
+        table=_table(rows, columns, W, C),
+        run=run,
+        targets=np.arange(OH * OW, dtype=np.int64) * O,
+        terms=np.arange(KH * KW * group_channels, dtype=np.int64),
+        column_step=KH * KW * group_channels,
+        group_step=O // geometry.groups * KH * KW * group_channels,
+        groups=geometry.groups,
+        columns=O // geometry.groups,
+        group_run=group_channels,
+    )
+    return Plan(padded, product)
+
+
+@functools.lru_cache(maxsize=256)
+def input_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> list[Dot]:
+    """One product per phase of the stride."""
+    N, H, W, C = x_shape
+    O, KH, KW, group_channels = weight_shape
+    OH, OW = geometry.output_size((H, W), (KH, KW))
+    group_filters = O // geometry.groups
+    phases = []
+    for vertical in _phases(H, geometry.stride[0], KH, geometry.dilation[0], geometry.padding[0], OH):
+        for horizontal in _phases(W, geometry.stride[1], KW, geometry.dilation[1], geometry.padding[1], OW):
+            place = vertical.pixels[:, None] * W + horizontal.pixels
+            tap = vertical.taps[:, None] * KW + horizontal.taps
+            filters = np.arange(group_filters, dtype=np.int64) * (KH * KW)
+            phases.append(
+                Dot(
+                    images=N,
+                    source_size=OH * OW * O,
+                    out_size=H * W * C,
+                    table=_table(vertical.sources, horizontal.sources, OW, O),
+                    run=group_filters,
+                    targets=place.reshape(-1) * C,
+                    terms=((tap.reshape(-1, 1) + filters) * group_channels).reshape(-1),
+                    column_step=1,
+                    group_step=group_filters * KH * KW * group_channels,
+                    groups=geometry.groups,
+                    columns=group_channels,
+                    group_run=group_filters,
+                )
+            )
+    return phases
+
+
+@functools.lru_cache(maxsize=256)
+def weight_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
+    """The product of windows and gradients; without padding all filter positions are terms of one piece."""
+    N, H, W, C = x_shape
+    O, KH, KW, group_channels = weight_shape
+    OH, OW = geometry.output_size((H, W), (KH, KW))
+    padded, (H, W), padding = _padding(x_shape, geometry)
+    rows = _positions(OH, geometry.stride[0], KH, geometry.dilation[0], padding[0], H)
+    columns = _positions(OW, geometry.stride[1], KW, geometry.dilation[1], padding[1], W)
+    terms = np.arange(group_channels, dtype=np.int64)
+    if padding == (0, 0):
+        p, q = np.arange(KH) * geometry.dilation[0], np.arange(KW) * geometry.dilation[1]
+        terms = (((p[:, None] * W + q) * C)[..., None] + terms).reshape(-1)
+        rows, columns = rows[:, :1], columns[:, :1]
+    product = Outer(
+        images=N,
+        source_size=H * W * C,
+        table=_table(rows, columns, W, C),
+        terms=terms,
+        groups=geometry.groups,
+        columns=O // geometry.groups,
+        group_run=group_channels,
+        term_step=1,
+        column_step=KH * KW * group_channels,
+        group_step=O // geometry.groups * KH * KW * group_channels,
+    )
+    return Plan(padded, product)
+
+
+class _Phase(NamedTuple):
+    """Along one axis: the pixels of one phase, the filter positions that reach them, and from where."""
+
+    pixels: Array  # (P,)
+    taps: Array  # (T,)
+    sources: Array  # (P, T), −1 outside
+
+
+def _phases(size: int, stride: int, taps: int, dilation: int, padding: int, out_size: int) -> list[_Phase]:
+    phases = []
+    for phase in range(min(stride, size)):
+        pixels = np.arange(phase, size, stride, dtype=np.int64)
+        tap = np.arange(taps, dtype=np.int64)
+        tap = tap[(phase + padding - tap * dilation) % stride == 0]
+        sources = (pixels[:, None] + padding - tap * dilation) // stride
+        sources[(sources < 0) | (sources >= out_size)] = -1
+        phases.append(_Phase(pixels, tap, sources))
+    return phases
+
+
+def _positions(out_size: int, stride: int, taps: int, dilation: int, padding: int, size: int) -> Array:
+    """(out_size, taps): where along one axis of the image each filter position lies, −1 outside."""
+    at = np.arange(out_size, dtype=np.int64)[:, None] * stride + np.arange(taps) * dilation - padding
+    at[(at < 0) | (at >= size)] = -1
+    return at
+
+
+def _table(rows: Array, columns: Array, width: int, channels: int) -> Array:
+    """(positions, pixels) of offsets in an image, −1 where row or column is outside."""
+    at = (rows[:, None, :, None] * width + columns[None, :, None, :]) * channels
+    at[np.broadcast_to((rows[:, None, :, None] < 0) | (columns[None, :, None, :] < 0), at.shape)] = -1
+    pixels, positions = rows.shape[0] * columns.shape[0], rows.shape[1] * columns.shape[1]
+    return np.ascontiguousarray(at.reshape(pixels, positions).T)
+
+
+def _padding(x_shape: Any, geometry: Any) -> tuple[Any, Pair, Pair]:
+    """(shape of the padded copy or None, image size to read from, padding left to the table)."""
+    N, H, W, C = x_shape
+    if geometry.padding == (0, 0) or C >= SHORT_PIECE or geometry.groups > 1:
+        return None, (H, W), geometry.padding
+    size = (H + 2 * geometry.padding[0], W + 2 * geometry.padding[1])
+    return (N, *size, C), size, (0, 0)
+
+
+def _padded_size(plan: Plan, dtype: Any) -> int:
+    if plan.padded is None:
+        return 0
+    carver = Carver(None, dtype)
+    carver.take(*plan.padded)
+    return carver.used
+
+
+def _pad(x: Array, plan: Plan, geometry: Any, workspace: Array) -> tuple[Array, Array]:
+    """(the image to read from, what is left of the workspace)."""
+    if plan.padded is None:
+        return x, workspace
+    carver = Carver(workspace, x.dtype)
+    copy = carver.take(*plan.padded)
+    pad_images.run(copy.size, x, *geometry.padding, copy)
+    return copy, workspace[carver.used :]
 
 
 @kernel
-def forward_loops(x, weight, bias, sh, sw, ph, pw, dh, dw, groups, relu, out):
-    """``out[n, i, j, o] = bias[o] + Σ x[n, i·s + p·d − pad, j·s + q·d − pad, c] · weight[o, p, q, c]``.
+def pad_images(x, ph, pw, out):
+    """Copy ``x (N, H, W, C)`` into the middle of ``out (N, H + 2·ph, W + 2·pw, C)``, zeros around it.
 
-    Threads share the rows of the output.
+    Threads share the images.
     """
-    N, H, W, _ = x.shape
-    O, KH, KW, C = weight.shape
-    OH, OW = out.shape[1], out.shape[2]
-    for row in prange(N * OH):
-        n = row // OH
-        i = row % OH
-        for j in range(OW):
-            for o in range(O):
-                first = o // (O // groups) * C
-                total = bias[o] if bias.size else weight.dtype.type(0)
-                for p in range(KH):
-                    h = i * sh + p * dh - ph
-                    if h < 0 or h >= H:
-                        continue
-                    for q in range(KW):
-                        w = j * sw + q * dw - pw
-                        if w < 0 or w >= W:
-                            continue
-                        for c in range(C):
-                            total += x[n, h, w, first + c] * weight[o, p, q, c]
-                if relu and total < 0:
-                    total = weight.dtype.type(0)
-                out[n, i, j, o] = total
+    for n in prange(x.shape[0]):
+        _pad_image(x[n], ph, pw, out[n])
 
 
-@kernel
-def input_grad_loops(grad, weight, sh, sw, ph, pw, dh, dw, groups, out):
-    """``out[n, h, w, c] = Σ grad[n, i, j, o] · weight[o, p, q, c]`` over all (i, p), (j, q) that meet at (h, w).
-
-    Threads share the rows of the image.
-    """
-    N, OH, OW, O = grad.shape
-    KH, KW, C = weight.shape[1], weight.shape[2], weight.shape[3]
-    H, W = out.shape[1], out.shape[2]
-    filters = O // groups
-    for row in prange(N * H):
-        n = row // H
-        h = row % H
-        for w in range(W):
-            out[n, h, w] = 0
-            for p in range(KH):
-                i, rest = (h + ph - p * dh) // sh, (h + ph - p * dh) % sh
-                if rest or i < 0 or i >= OH:
-                    continue
-                for q in range(KW):
-                    j, rest = (w + pw - q * dw) // sw, (w + pw - q * dw) % sw
-                    if rest or j < 0 or j >= OW:
-                        continue
-                    for o in range(O):
-                        first = o // filters * C
-                        g = grad[n, i, j, o]
-                        for c in range(C):
-                            out[n, h, w, first + c] += g * weight[o, p, q, c]
-
-
-@kernel
-def weight_grad_loops(x, grad, sh, sw, ph, pw, dh, dw, groups, out, out_bias):
-    """``out[o, p, q, c] = Σ grad[n, i, j, o] · x[n, i·s + p·d − pad, j·s + q·d − pad, c]``; ``out_bias[o] = Σ grad``.
-
-    Threads share the filters, and each sums over all images and pixels in order.
-    """
-    N, H, W, _ = x.shape
-    OH, OW = grad.shape[1], grad.shape[2]
-    O, KH, KW, C = out.shape
-    for o in prange(O):
-        first = o // (O // groups) * C
-        out[o] = 0
-        total = out.dtype.type(0)
-        for n in range(N):
-            for i in range(OH):
-                for j in range(OW):
-                    g = grad[n, i, j, o]
-                    total += g
-                    for p in range(KH):
-                        h = i * sh + p * dh - ph
-                        if h < 0 or h >= H:
-                            continue
-                        for q in range(KW):
-                            w = j * sw + q * dw - pw
-                            if w < 0 or w >= W:
-                                continue
-                            for c in range(C):
-                                out[o, p, q, c] += g * x[n, h, w, first + c]
-        if out_bias.size:
-            out_bias[o] = total
+@helper
+def _pad_image(x, ph, pw, out):
+    H, W = x.shape[0], x.shape[1]
+    out[:ph] = 0
+    out[ph + H :] = 0
+    for h in range(H):
+        out[ph + h, :pw] = 0
+        out[ph + h, pw : pw + W] = x[h]
+        out[ph + h, pw + W :] = 0

@@ -1,0 +1,40 @@
+"""Views of memory for kernels: the same bytes as a flat or a channels-last array, without a copy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def flat_views(*arrays: Array) -> list[Array] | None:
+    """All arrays as 1-d views in which equal places hold equal elements, or None if there are no such views.
+
+    Args:
+        *arrays: Of one shape. They must fill their memory without gaps, in one common order of the dimensions (the
+            order of the first one: C, channels-last, transposed ...), and be writable and aligned.
+    """
+    if all([a.flags.carray for a in arrays]):
+        return [a.reshape(-1) for a in arrays]
+    first = arrays[0]
+    order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
+    turned = [a.transpose(order) for a in arrays]
+    if all([a.flags.carray for a in turned]):
+        return [a.reshape(-1) for a in turned]
+    return None
+
+
+def in_layout_of(model: Array, array: Array) -> Array:
+    """``array``, or where its memory is ordered otherwise than ``model``'s (of the same shape), a copy ordered so."""
+    if flat_views(model, array) is not None:
+        return array
+    out = np.empty_like(model, dtype=array.dtype)
+    np.copyto(out, array)
+    return out
+
+
+def is_channels_last(array: Array) -> bool:
+    """Whether an (N, C, H, W) array lies in memory as writable, aligned, gapless (N, H, W, C)."""
+    return array.transpose(0, 2, 3, 1).flags.carray

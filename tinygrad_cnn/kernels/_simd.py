@@ -1,0 +1,350 @@
+"""The two micro-kernels that everything heavy stands on, emitted as vector code.
+
+Compilers turn a simple loop into vector code, but they don't keep a tile of results in registers across a sum, and
+that is what a matrix product needs: a processor core does two vector multiply-adds per cycle and can load only two
+vectors in that time, so every value loaded must be used several times. The micro-kernels hold a tile of
+`ROWS` x ``vectors`` accumulators in registers: 6 rows of 2 vectors are 12 of the 16 registers of AVX2, and 8 loads
+(6 scalars spread over a vector, 2 vectors) feed 12 multiply-adds. Each accumulator waits 4 cycles for its last
+addition, so at least 8 independent ones are needed to keep both units busy.
+
+    dot_tile    tile[m, :] = start[m][:] + Σ_s Σ_r  source_s[m][r] · weights[s, r, :]     (forward, input gradient, linear)
+    outer_tile  tile[m, :] += Σ_t  source[t][offset_m] · rows[t, :]                     (weight gradient)
+
+Both are Numba intrinsics: their body is LLVM IR, written with llvmlite, so it does not depend on what an optimiser
+finds profitable. ``llvm.fmuladd`` becomes one instruction where the host has it and a multiplication and an addition
+elsewhere (``llvm.fma`` would become a library call there: 2 instead of 103 GF/s). Addresses are plain int64, because
+a tile gathers its rows from unrelated places.
+
+Reference: K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008;
+F. Van Zee, R. van de Geijn, "BLIS: a framework for rapidly instantiating BLAS functionality", ACM TOMS 41(3), 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+ROWS = 6
+"""Rows of a micro-kernel's tile: pixels in `dot_tile`, filter positions in `outer_tile`."""
+
+VECTORS = 2
+"""Vectors in each row of a full tile."""
+
+_numba_config: Any = numba.config
+_int64 = ir.IntType(64)
+_pointer = ir.PointerType()
+
+
+def _vector_bytes() -> int:
+    """Bytes in a vector register of the CPU that Numba compiles for."""
+    if _numba_config.CPU_NAME:  # someone asks for another CPU than the host's
+        features = str(_numba_config.CPU_FEATURES or "")
+        wide, middle = "+avx512f" in features, "+avx" in features
+    else:
+        host = llvmlite.binding.get_host_cpu_features()
+        wide, middle = host.get("avx512f", False), host.get("avx", False)
+    return 64 if wide else 32 if middle else 16
+
+
+VECTOR_BYTES = _vector_bytes()
+
+
+def lanes(dtype: Any) -> int:
+    """Elements of ``dtype`` in one vector: 8 for float32 with AVX2."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def panel_width(dtype: Any) -> int:
+    """Columns of a full tile, and so of a panel of packed weights: 16 for float32 with AVX2."""
+    return VECTORS * lanes(dtype)
+
+
+@intrinsic
+def address(typing_context: Any, array: Any) -> Any:
+    """``address(array)``: where its first element lies, as int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(data, _int64)
+
+    return types.int64(array), generate
+
+
+@intrinsic(prefer_literal=True)
+def dot_tile(
+    typing_context: Any,
+    vectors: Any,
+    sources: Any,
+    shift: Any,
+    segments: Any,
+    run: Any,
+    weights: Any,
+    starts: Any,
+    floor: Any,
+    targets: Any,
+    target_shift: Any,
+    columns: Any,
+) -> Any:
+    """One tile of a matrix product whose left rows lie in pieces anywhere in memory.
+
+    ``dot_tile(vectors, sources, shift, segments, run, weights, starts, floor, targets, target_shift, columns)`` writes, for the
+    6 rows m and the columns l < ``columns``,
+
+        target[m][l] = max(floor, start[m][l] + Σ_{s < segments} Σ_{r < run} source[s][m][r] · weights[s·run + r][l])
+
+    Args:
+        vectors: Literal 1 or 2: vectors per row.
+        sources: Address of the ``(segments, 6)`` addresses of the rows' pieces.
+        shift: Bytes to add to each of them.
+        segments: Pieces of a row.
+        run: Elements in a piece.
+        weights: Address of the ``(segments·run, panel_width)`` packed panel.
+        starts: Address of the 6 addresses of the values that the rows' sums start from.
+        floor: Of the arrays' dtype; 0 for a fused ReLU, −inf for none. NaN passes.
+        targets: Address of the 6 addresses to write to. Rows that the caller doesn't need repeat another row, in
+            ``sources`` and here: the same bits are written twice, which is cheaper than a branch.
+        target_shift: Bytes to add to each of them.
+        columns: How many columns to write, at least 1.
+    """
+    if not isinstance(vectors, types.IntegerLiteral):
+        return None
+    width = vectors.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, sources, shift, segments, run, weights, starts, floor, targets, target_shift, columns = args
+        emit = _Emitter(builder, signature.args[7])
+        panel_bytes = VECTORS * VECTOR_BYTES
+
+        def one_segment(s: Any, state: list[Any]) -> list[Any]:
+            row = builder.add(sources, builder.mul(s, emit.i64(8 * ROWS)))
+            pieces = [builder.add(emit.load_i64(row, 8 * m), shift) for m in range(ROWS)]
+
+            def one_term(r: Any, state: list[Any]) -> list[Any]:
+                panel, sums = state[0], state[1:]
+                columns_of = [emit.load(panel, v * VECTOR_BYTES) for v in range(width)]
+                offset = builder.mul(r, emit.i64(emit.itemsize))
+                values = [emit.spread(builder.add(piece, offset)) for piece in pieces]
+                sums = [
+                    emit.fma(values[m], columns_of[v], sums[m * width + v])
+                    for m in range(ROWS)
+                    for v in range(width)
+                ]
+                return [builder.add(panel, emit.i64(panel_bytes)), *sums]
+
+            return emit.loop(run, state, one_term)
+
+        origins = [emit.load_i64(starts, 8 * m) for m in range(ROWS)]
+        first = [emit.load(origin, v * VECTOR_BYTES) for origin in origins for v in range(width)]
+        state = emit.loop(segments, [weights, *first], one_segment)
+        lowest = emit.splat(floor)
+        sums = [emit.at_least(lowest, value) for value in state[1:]]
+        places = [builder.add(emit.load_i64(targets, 8 * m), target_shift) for m in range(ROWS)]
+        full = builder.icmp_signed(">=", columns, emit.i64(width * emit.lanes))
+        with builder.if_else(full, likely=True) as (then, otherwise):
+            with then:
+                for m in range(ROWS):
+                    for v in range(width):
+                        emit.store(sums[m * width + v], places[m], v * VECTOR_BYTES)
+            with otherwise:
+                for v in range(width):
+                    mask = emit.first_lanes(builder.sub(columns, emit.i64(v * emit.lanes)))
+                    for m in range(ROWS):
+                        emit.store_masked(sums[m * width + v], places[m], v * VECTOR_BYTES, mask)
+        return context.get_dummy_value()
+
+    arguments = (vectors, sources, shift, segments, run, weights, starts, floor, targets, target_shift, columns)
+    return types.void(*arguments), generate
+
+
+@intrinsic(prefer_literal=True)
+def outer_tile(
+    typing_context: Any,
+    vectors: Any,
+    sources: Any,
+    shift: Any,
+    offsets: Any,
+    rows: Any,
+    count: Any,
+    zero: Any,
+    tile: Any,
+) -> Any:
+    """A sum of outer products, added to a tile.
+
+    ``outer_tile(vectors, sources, shift, offsets, rows, count, zero, tile)``:
+
+        tile[m][l] += Σ_{t < count} source[t][offset_m] · rows[t][l]
+
+    Args:
+        vectors: Literal 1 or 2: vectors per row of the tile.
+        sources: Address of the ``count`` addresses of the pixels to read.
+        shift: Bytes to add to each of them.
+        offsets: Address of 6 offsets in bytes from there. Unneeded ones repeat another.
+        rows: Address of the ``(count, panel_width)`` packed rows.
+        count: Terms of the sum.
+        zero: Any value of the arrays' dtype.
+        tile: Address of the ``(6, panel_width)`` tile, read and written.
+    """
+    if not isinstance(vectors, types.IntegerLiteral):
+        return None
+    width = vectors.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, sources, shift, offsets, rows, count, _, tile = args
+        emit = _Emitter(builder, signature.args[6])
+        panel_bytes = VECTORS * VECTOR_BYTES
+        steps = [builder.add(emit.load_i64(offsets, 8 * m), shift) for m in range(ROWS)]
+
+        def one_pixel(t: Any, state: list[Any]) -> list[Any]:
+            row, sums = state[0], state[1:]
+            pixel = emit.load_i64(builder.add(sources, builder.mul(t, emit.i64(8))), 0)
+            columns_of = [emit.load(row, v * VECTOR_BYTES) for v in range(width)]
+            values = [emit.spread(builder.add(pixel, step)) for step in steps]
+            sums = [
+                emit.fma(values[m], columns_of[v], sums[m * width + v])
+                for m in range(ROWS)
+                for v in range(width)
+            ]
+            return [builder.add(row, emit.i64(panel_bytes)), *sums]
+
+        places = [m * panel_bytes + v * VECTOR_BYTES for m in range(ROWS) for v in range(width)]
+        state = emit.loop(count, [rows, *(emit.load(tile, place) for place in places)], one_pixel)
+        for value, place in zip(state[1:], places):
+            emit.store(value, tile, place)
+        return context.get_dummy_value()
+
+    return types.void(vectors, sources, shift, offsets, rows, count, zero, tile), generate
+
+
+@intrinsic
+def transpose_block(
+    typing_context: Any, source: Any, source_step: Any, target: Any, target_step: Any, zero: Any
+) -> Any:
+    """Write the transpose of a square block of ``lanes`` x ``lanes`` elements, in registers.
+
+    ``transpose_block(source, source_step, target, target_step, zero)``: addresses, bytes from row to row, and any
+    value of the dtype. Element by element, a transposing copy touches a new cache line with every load.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, source_step, target, target_step, _ = args
+        emit = _Emitter(builder, signature.args[4])
+        count = emit.lanes
+        rows = [emit.load(builder.add(source, builder.mul(source_step, emit.i64(m)))) for m in range(count)]
+        # Interleave row m with row m + count/2, log2(count) times: each round moves one bit of the column number
+        # into the row number.
+        low = [lane for i in range(count // 2) for lane in (i, count + i)]
+        high = [lane + count // 2 for lane in low]
+        half = count // 2
+        for _ in range(count.bit_length() - 1):
+            rows = [emit.shuffle(rows[m], rows[m + half], side) for m in range(half) for side in (low, high)]
+        for m, row in enumerate(rows):
+            emit.store(row, builder.add(target, builder.mul(target_step, emit.i64(m))))
+        return context.get_dummy_value()
+
+    return types.void(source, source_step, target, target_step, zero), generate
+
+
+class _Emitter:
+    """Emits the few instructions that the micro-kernels are made of, for one dtype."""
+
+    def __init__(self, builder: Any, dtype: Any) -> None:
+        self.builder = builder
+        self.element = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
+        self.itemsize = 4 if dtype == types.float32 else 8
+        self.lanes = VECTOR_BYTES // self.itemsize
+        self.vector = ir.VectorType(self.element, self.lanes)
+        self.suffix = f"v{self.lanes}f{8 * self.itemsize}"
+
+    def i64(self, value: int) -> Any:
+        return ir.Constant(_int64, value)
+
+    def pointer(self, where: Any, offset: int = 0) -> Any:
+        if offset:
+            where = self.builder.add(where, self.i64(offset))
+        return self.builder.inttoptr(where, _pointer)
+
+    def load_i64(self, where: Any, offset: int) -> Any:
+        return self.builder.load(self.pointer(where, offset), typ=_int64, align=8)
+
+    def load(self, where: Any, offset: int = 0) -> Any:
+        """A vector from memory of any alignment of the element's."""
+        return self.builder.load(self.pointer(where, offset), typ=self.vector, align=self.itemsize)
+
+    def store(self, value: Any, where: Any, offset: int = 0) -> None:
+        self.builder.store(value, self.pointer(where, offset), align=self.itemsize)
+
+    def splat(self, scalar: Any) -> Any:
+        """A vector with ``scalar`` in every lane."""
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        one = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+        lane_of_each = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, undefined, lane_of_each)
+
+    def shuffle(self, a: Any, b: Any, lanes_of_both: list[int]) -> Any:
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), lanes_of_both)
+        return self.builder.shuffle_vector(a, b, mask)
+
+    def spread(self, where: Any) -> Any:
+        """One element from memory, in every lane (a single instruction, vbroadcastss, on AVX)."""
+        return self.splat(self.builder.load(self.pointer(where), typ=self.element, align=self.itemsize))
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        function = cgutils.get_or_insert_function(
+            self.builder.module, kind, f"llvm.fmuladd.{self.suffix}"
+        )
+        return self.builder.call(function, [a, b, c])
+
+    def at_least(self, floor: Any, value: Any) -> Any:
+        """``value < floor ? floor : value``: a comparison with NaN is false, so NaN passes."""
+        return self.builder.select(self.builder.fcmp_ordered("<", value, floor), floor, value)
+
+    def first_lanes(self, count: Any) -> Any:
+        """The mask whose first ``count`` lanes are on."""
+        wide = ir.VectorType(_int64, self.lanes)
+        number = ir.Constant(wide, list(range(self.lanes)))
+        undefined = ir.Constant(wide, ir.Undefined)
+        one = self.builder.insert_element(undefined, count, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.icmp_signed("<", number, self.builder.shuffle_vector(one, undefined, zeros))
+
+    def store_masked(self, value: Any, where: Any, offset: int, mask: Any) -> None:
+        kind = ir.FunctionType(ir.VoidType(), [self.vector, _pointer, ir.IntType(32), mask.type])
+        name = f"llvm.masked.store.{self.suffix}.p0"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        alignment = ir.Constant(ir.IntType(32), self.itemsize)
+        self.builder.call(function, [value, self.pointer(where, offset), alignment, mask])
+
+    def loop(self, count: Any, state: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+        """``for i in range(count): state = body(i, state)`` with the state in registers; returns the last state."""
+        builder = self.builder
+        before = builder.block
+        inside, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
+        builder.cbranch(builder.icmp_signed(">", count, self.i64(0)), inside, after)
+        builder.position_at_end(inside)
+        index = builder.phi(_int64)
+        index.add_incoming(self.i64(0), before)
+        carried = [builder.phi(value.type) for value in state]
+        for phi, value in zip(carried, state):
+            phi.add_incoming(value, before)
+        result = body(index, list(carried))
+        following = builder.add(index, self.i64(1))
+        end = builder.block  # the body may have made blocks of its own
+        index.add_incoming(following, end)
+        for phi, value in zip(carried, result):
+            phi.add_incoming(value, end)
+        builder.cbranch(builder.icmp_signed("<", following, count), inside, after)
+        builder.position_at_end(after)
+        last = [builder.phi(value.type) for value in state]
+        for phi, value, new in zip(last, state, result):
+            phi.add_incoming(value, before)
+            phi.add_incoming(new, end)
+        return list(last)
