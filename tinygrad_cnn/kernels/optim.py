@@ -118,27 +118,66 @@ def _run(loop: Kernel, scalars: tuple[float, ...], p: Array, grad: Array, *state
 
 @kernel
 def sgd_loop(grad, sign, weight_decay, keep, add, momentum, nesterov, lr, p, buffer):
-    """The formula of `sgd`, with ``buffer = keep·buffer + add·g``; ``keep`` 0 doesn't read the buffer.
+    """The formula of `sgd`, with ``buffer = keep·buffer + add·g``; where ``keep`` is 0, the buffer is not used.
 
     Shapes: ``grad``, ``p`` (n,); ``buffer`` (n,) or (0,). Threads share the elements.
+    The conditions don't depend on ``i``: they keep 0·infinity out, and the compiler takes them out of the loop.
     """
     number = p.dtype.type
     sign, weight_decay, keep, add = number(sign), number(weight_decay), number(keep), number(add)
     momentum, lr = number(momentum), number(lr)
     if buffer.size == 0:
         for i in prange(p.size):
-            p[i] -= lr * (sign * grad[i] + weight_decay * p[i])
-    elif keep == 0:
-        look_ahead = momentum if nesterov else number(0)
-        for i in prange(p.size):
-            g = sign * grad[i] + weight_decay * p[i]
-            buffer[i] = add * g
-            p[i] -= lr * ((g if nesterov else number(0)) + (look_ahead if nesterov else number(1)) * (add * g))
+            g = sign * grad[i]
+            p[i] -= lr * (g if weight_decay == 0 else g + weight_decay * p[i])
     else:
-        ahead = momentum if nesterov else number(1)
-        now = number(1) if nesterov else number(0)
         for i in prange(p.size):
-            g = sign * grad[i] + weight_decay * p[i]
-            b = keep * buffer[i] + add * g
+            g = sign * grad[i]
+            if weight_decay != 0:
+                g += weight_decay * p[i]
+            b = add * g if keep == 0 else keep * buffer[i] + add * g
             buffer[i] = b
-            p[i] -= lr * (now * g + ahead * b)
+            p[i] -= lr * (g + momentum * b if nesterov else b)
+
+
+@kernel
+def adam_loop(grad, sign, shrink, decay, beta1, beta2, step_size, root_correction, eps, p, m, v):
+    """The formula of `adam`: ``shrink`` multiplies ``p`` first (AdamW), ``decay·p`` is added to the gradient (Adam).
+
+    Shapes: all (n,). Threads share the elements.
+    """
+    number = p.dtype.type
+    sign, shrink, decay, step_size = number(sign), number(shrink), number(decay), number(step_size)
+    rest1, beta2, rest2 = number(1 - beta1), number(beta2), number(1 - beta2)
+    root_correction, eps = number(root_correction), number(eps)
+    for i in prange(p.size):
+        value = p[i] * shrink
+        g = sign * grad[i]
+        if decay != 0:
+            g += decay * value
+        first = m[i] + rest1 * (g - m[i])
+        second = beta2 * v[i] + rest2 * g * g
+        m[i] = first
+        v[i] = second
+        p[i] = value - step_size * (first / (np.sqrt(second) / root_correction + eps))
+
+
+@kernel
+def amsgrad_loop(grad, sign, shrink, decay, beta1, beta2, step_size, root_correction, eps, p, m, v, v_max):
+    """As `adam_loop`, with the largest ``v`` so far in the denominator. Shapes: all (n,). Threads share the elements."""
+    number = p.dtype.type
+    sign, shrink, decay, step_size = number(sign), number(shrink), number(decay), number(step_size)
+    rest1, beta2, rest2 = number(1 - beta1), number(beta2), number(1 - beta2)
+    root_correction, eps = number(root_correction), number(eps)
+    for i in prange(p.size):
+        value = p[i] * shrink
+        g = sign * grad[i]
+        if decay != 0:
+            g += decay * value
+        first = m[i] + rest1 * (g - m[i])
+        second = beta2 * v[i] + rest2 * g * g
+        largest = v_max[i] if v_max[i] >= second else second  # a NaN in second goes on
+        m[i] = first
+        v[i] = second
+        v_max[i] = largest
+        p[i] = value - step_size * (first / (np.sqrt(largest) / root_correction + eps))
