@@ -347,7 +347,7 @@ def _commit(walk: _Walk, inputs: Sequence[Tensor]) -> None:
                 tensor._grad = tensor._grad + gradient
         else:
             np.add(tensor._grad._array, gradient._array, out=tensor._grad._array)
-            tensor._grad._counter()[0] += 1
+            tensor._grad._mark_written()
     for tensor, _ in found:
         for hook in list((tensor._post_hooks or {}).values()):
             hook(tensor)

@@ -112,7 +112,7 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
             value = value.to(target.dtype)
         _rebase(target, value, name)
     np.copyto(target._array, value._array, casting="same_kind")
-    target._counter()[0] += 1
+    target._mark_written()
     return target
 
 

@@ -64,7 +64,7 @@ class Op:
     makes_fresh_gradients: ClassVar[bool] = False
     is_view: ClassVar[bool] = False
 
-    _inputs_to_save: ClassVar[tuple[tuple[int, tuple[int, ...] | None], ...]] = ()
+    _inputs_to_save: ClassVar[tuple[tuple[int, int], ...]] = ()  # (input, bits of the inputs whose gradients read it)
 
     sequence: int = -1  # nodes are numbered in the order they are made, which is a topological order
     edges: tuple[Edge | None, ...] = ()
@@ -98,11 +98,12 @@ class Op:
         if recording.get():
             arrays: list[Any] = []
             edges: list[Edge | None] = []
-            needed = False
+            needed, bit = 0, 1  # a bit per input whose gradient is wanted
             for t in inputs:
                 if t is None:
                     arrays.append(None)
                     edges.append(None)
+                    bit += bit
                     continue
                 arrays.append(t._array)
                 if t._view is not None:
@@ -110,12 +111,13 @@ class Op:
                 if t._requires_grad:
                     source = t._node
                     edges.append((t, 0) if source is None else (source, t._index))
-                    needed = True
+                    needed += bit
                 else:
                     edges.append(None)
+                bit += bit
             result = node.forward(*arrays)
             if needed:
-                outputs = node._record(inputs, tuple(edges), result)
+                outputs = node._record(inputs, tuple(edges), needed, result)
             else:
                 outputs = wrap(result) if type(result) is not tuple else tuple(map(wrap, result))
         else:
@@ -127,7 +129,9 @@ class Op:
             link_view(outputs, inputs[0], cls, static)  # type: ignore[arg-type]
         return outputs
 
-    def _record(self, inputs: tuple[Tensor | None, ...], edges: tuple[Edge | None, ...], result: Any) -> Any:
+    def _record(
+        self, inputs: tuple[Tensor | None, ...], edges: tuple[Edge | None, ...], needed: int, result: Any
+    ) -> Any:
         """Make this node part of the graph: number it, connect it, wrap its outputs, save what backward declared."""
         self.edges = edges
         self.sequence = _next_sequence()
@@ -147,41 +151,33 @@ class Op:
                     output._node, output._index, output._requires_grad = self, index, True
             self.output_shapes = tuple(output._array.shape for output in outputs)
         if self._inputs_to_save or self.saves_outputs:
-            self._save(inputs, outputs)
+            self._save(inputs, needed, outputs)
         return outputs
 
-    def _save(self, inputs: tuple[Tensor | None, ...], outputs: Any) -> None:
+    def _save(self, inputs: tuple[Tensor | None, ...], needed: int, outputs: Any) -> None:
         edges = self.edges
         saved: list[Saved | None] = []
         for index, users in self._inputs_to_save:
             t = inputs[index]
-            if users is not None:
-                for user in users:
-                    if edges[user] is not None:
-                        break
-                else:
-                    t = None
-            if t is None:
+            if t is None or not needed & users:
                 saved.append(None)
                 continue
-            if t._inference:
-                raise GraphError(
-                    f"{self.name()}: an inference tensor cannot be saved for backward; clone() it outside the mode"
-                )
-            version = t._version
-            if version is None:
-                version = t._version = [0]
+            version = t._version or t._counter()
             saved.append((t._array, version, version[0], edges[index]))
-        for index in self.saves_outputs:
-            t = outputs[index] if type(outputs) is tuple else outputs
-            version = t._counter()
-            saved.append((t._array, version, version[0], (self, index)))
+        if self.saves_outputs:
+            for index in self.saves_outputs:
+                t = outputs[index] if type(outputs) is tuple else outputs
+                version = t._counter()
+                saved.append((t._array, version, version[0], (self, index)))
         self.saved = saved
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         wanted = cls.saves_inputs
-        cls._inputs_to_save = tuple((i, wanted[i] if isinstance(wanted, Mapping) else None) for i in wanted)
+        if isinstance(wanted, Mapping):
+            cls._inputs_to_save = tuple((i, sum(1 << user for user in users)) for i, users in wanted.items())
+        else:
+            cls._inputs_to_save = tuple((i, -1) for i in wanted)
 
     def needs(self, index: int) -> bool:
         """Whether the gradient for this input is wanted; backward may return None for the others."""

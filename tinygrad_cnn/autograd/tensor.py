@@ -182,8 +182,10 @@ class Tensor(TensorMethods):
     def detach(self) -> Tensor:
         """A Tensor on the same memory that needs no gradient; writing to either is noticed by the graph."""
         out = wrap(self._array)
-        out._version = self._counter()
-        out._inference = self._inference
+        if self._inference:
+            out._inference = True
+        else:
+            out._version = self._counter()
         return out
 
     def detach_(self) -> Tensor:
@@ -262,10 +264,21 @@ class Tensor(TensorMethods):
     # ---------------------------------------------------------------- versions
 
     def _counter(self) -> list[int]:
-        """The counter of in-place writes, shared by every Tensor on this memory."""
+        """The counter of in-place writes, shared by every Tensor on this memory.
+
+        Raises:
+            GraphError: an inference tensor, which has none and so can never be saved for backward.
+        """
         if self._version is None:
+            if self._inference:
+                raise GraphError("an inference tensor cannot be saved for backward; clone() it outside inference_mode")
             self._version = [0]
         return self._version
+
+    def _mark_written(self) -> None:
+        """Count an in-place write, so that a graph that saved the old values will say so."""
+        if not self._inference:
+            self._counter()[0] += 1
 
     @property
     def output_nr(self) -> int:
@@ -298,6 +311,9 @@ def wrap(array: Any) -> Tensor:
 def link_view(output: Tensor, parent: Tensor, op: type[Op], static: dict[str, Any]) -> None:
     """If the output shares its parent's memory, let it share the version counter and remember how it was taken."""
     if not np.may_share_memory(output._array, parent._array):
+        return
+    if parent._inference:
+        output._inference = True
         return
     output._version = parent._counter()
     if not inference.get():
