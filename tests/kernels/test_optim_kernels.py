@@ -1,4 +1,4 @@
-"""The optimizer kernels against their formulas in float64, for every layout and option, and bit for bit over threads."""
+"""The optimizer kernels against their formulas in float64, for every layout and option."""
 
 from __future__ import annotations
 

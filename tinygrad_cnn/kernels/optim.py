@@ -164,7 +164,10 @@ def adam_loop(grad, sign, shrink, decay, beta1, beta2, step_size, root_correctio
 
 @kernel
 def amsgrad_loop(grad, sign, shrink, decay, beta1, beta2, step_size, root_correction, eps, p, m, v, v_max):
-    """As `adam_loop`, with the largest ``v`` so far in the denominator. Shapes: all (n,). Threads share the elements."""
+    """As `adam_loop`, with the largest ``v`` so far in the denominator.
+
+    Shapes: all (n,). Threads share the elements.
+    """
     number = p.dtype.type
     sign, shrink, decay, step_size = number(sign), number(shrink), number(decay), number(step_size)
     rest1, beta2, rest2 = number(1 - beta1), number(beta2), number(1 - beta2)

@@ -1,0 +1,147 @@
+"""The buffer pool: a block is used again only when nothing can see it, and the pool stays small."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_cnn.ops import buffers
+
+LARGE = (64, 1024)  # 256 KiB of float32
+
+
+def float32(shape):
+    return buffers.empty(shape, np.dtype("float32"))
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+@pytest.fixture(autouse=True)
+def _empty_pool():
+    buffers.release()
+    yield
+    buffers.release()
+
+
+def test_a_block_is_used_again_when_its_array_is_gone():
+    first = float32(LARGE)
+    place = address(first)
+    del first
+    assert address(float32(LARGE)) == place
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda a: a[3:5],
+        lambda a: a.reshape(64, 32, 32)[1].T[::2][3:],
+        lambda a: memoryview(a),
+        lambda a: np.frombuffer(a, np.uint8),
+        lambda a: a.view(np.int32)[0],
+        lambda a: np.asarray(memoryview(a))[1:],
+        lambda a: np.lib.stride_tricks.as_strided(a, (2, 2)),
+        lambda a: a.flat,
+    ],
+    ids=[
+        "slice",
+        "chain of views",
+        "memoryview",
+        "frombuffer",
+        "other dtype",
+        "array of memoryview",
+        "strided",
+        "flat",
+    ],
+)
+def test_whatever_looks_at_the_memory_keeps_it(look):
+    array = float32(LARGE)
+    array.fill(7)
+    kept = look(array)
+    before = bytes(np.asarray(kept).tobytes())
+    place = address(array)
+    del array
+    gc.collect()
+    others = [float32(LARGE) for _ in range(4)]
+    for other in others:
+        assert address(other) != place
+        other.fill(1)
+    assert np.asarray(kept).tobytes() == before
+
+
+def test_views_held_over_100_steps_keep_their_bytes():
+    held = []
+    for step in range(100):
+        arrays = [float32((40 + step % 3, 1024)) for _ in range(5)]
+        for array in arrays:
+            array.fill(step)
+        held.append((step, arrays[step % 5][step % 40 :, ::7]))
+    for step, view in held:
+        assert (view == step).all()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 600)), max_size=60))
+def test_living_arrays_never_overlap_and_the_pool_stays_small(steps):
+    buffers.release()
+    living: list[tuple[int, np.ndarray]] = []
+    for number, (allocate, size) in enumerate(steps):
+        if allocate or not living:
+            array = float32((size, 300))
+            assert array.flags.carray
+            array.fill(number)
+            living.append((number, array))
+        else:
+            living.pop(size % len(living))
+            array = None
+        for value, array in living:
+            assert (array == value).all()
+        array = None
+        found = buffers.statistics()
+        assert found["in_use"] + found["idle"] <= buffers.SLACK * found["most_in_use"] + 1
+    living.clear()
+    assert buffers.statistics()["in_use"] == 0
+
+
+def test_large_blocks_are_aligned_and_small_ones_are_numpys():
+    for rows in (17, 100, 333):
+        assert address(float32((rows, 1000))) % buffers.ALIGNMENT == 0
+    assert float32((4,)).flags.owndata
+
+
+def test_zero_sized_and_channels_last():
+    assert float32((0, 5)).shape == (0, 5)
+    model = np.empty((8, 20, 20, 32), "float32").transpose(0, 3, 1, 2)
+    like = buffers.empty_like(model)
+    assert like.shape == model.shape
+    assert like.strides == model.strides
+
+
+def test_threads_get_different_blocks():
+    errors = []
+
+    def work(value):
+        for _ in range(200):
+            array = float32(LARGE)
+            array.fill(value)
+            if not (array == value).all():
+                errors.append(value)
+
+    threads = [threading.Thread(target=work, args=(value,)) for value in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+def test_a_request_that_cannot_be_met_leaves_the_pool_usable():
+    with pytest.raises(MemoryError):
+        float32((1 << 50,))
+    assert buffers.statistics()["in_use"] == 0
+    float32(LARGE).fill(0)
