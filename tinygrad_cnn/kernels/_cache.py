@@ -83,7 +83,7 @@ def folder() -> Path:
         OSError: If it can't be made or written to.
         PermissionError: If it belongs to another user or others may write to it: what is unpickled from there is run.
     """
-    path = root() / key()
+    path = root() / "kernels" / key()  # pruning must never see the data sets in our cache folder
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if hasattr(os, "getuid"):
         status = path.stat()
