@@ -20,6 +20,7 @@ import stat
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ class CacheWarning(UserWarning):
     """The cache of compiled kernels can't be used; everything works, but the next start compiles again."""
 
 
-def attach(dispatcher: Any, version: str) -> None:
-    """Let ``dispatcher`` keep its machine code under `folder`\\ ``/version``.
+def attach(dispatcher: Any, version: str, function: Any, on_miss: Callable[[], None] | None = None) -> None:
+    """Let a Numba dispatcher or callback keep the machine code of ``function`` under `folder`\\ ``/version``.
 
     The two versions of a kernel need two folders: Numba's file names and index don't tell them apart.
     """
@@ -49,13 +50,12 @@ def attach(dispatcher: Any, version: str) -> None:
             # Numba reads this setting once, while the cache object is made.
             before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(path)
             try:
-                cache = _ForgivingCache(dispatcher.py_func)
+                cache = _ForgivingCache(function)
+                cache.on_miss = on_miss
             finally:
                 numba.config.CACHE_DIR = before
         if not Path(cache.cache_path).is_relative_to(path):
-            raise OSError(
-                f"{path} can't be written to"
-            )  # Numba would fall back to __pycache__, which goes stale
+            raise OSError(f"{path} can't be written to")  # Numba would fall back to __pycache__, which goes stale
         dispatcher._cache = cache
     except Exception as error:  # whatever the file system or a future Numba raises, kernels still compile
         _warn(error)
@@ -101,9 +101,7 @@ def key() -> str:
         digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
     host = llvmlite.binding
     cpu = numba.config.CPU_NAME or host.get_host_cpu_name()
-    features = numba.config.CPU_FEATURES or (
-        "" if numba.config.CPU_NAME else host.get_host_cpu_features().flatten()
-    )
+    features = numba.config.CPU_FEATURES or ("" if numba.config.CPU_NAME else host.get_host_cpu_features().flatten())
     parts = [
         numba.__version__,
         llvmlite.__version__,
@@ -133,7 +131,15 @@ def _prune(parent: Path) -> None:
 class _ForgivingCache(FunctionCache):
     """Numba's cache of one function, with every fault turned into a miss and one warning."""
 
+    on_miss: Callable[[], None] | None = None
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = self._load_or_forget(sig, target_context)
+        if found is None and self.on_miss is not None:
+            self.on_miss()
+        return found
+
+    def _load_or_forget(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:  # unpickling damaged bytes may raise anything

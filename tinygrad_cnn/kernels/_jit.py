@@ -38,13 +38,13 @@ FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
 """What LLVM may do with floats: fuse, reorder and vectorise sums. Not "nnan" and "ninf": NaN and infinity must pass
 through every kernel as they do in PyTorch."""
 
-_OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
+OPTIONS: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 
 on_compile: list[Callable[[str], None]] = []
 """Called with a kernel's name when its compilation begins (a cache hit is none), so that an application can print
 "compiling kernels (first run only)…" instead of looking hung."""
 
-helper = numba.njit(**_OPTIONS)
+helper: Any = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 """The decorator of functions that only kernels call: compiled into each of them, inlined where LLVM finds it good."""
 
 
@@ -159,10 +159,16 @@ _names: dict[Any, str] = {}  # dispatcher -> kernel name, for the announcements
 
 def _compile(function: Callable[..., None], parallel: bool) -> Any:
     """Build Numba's lazy dispatcher for one version of a kernel and give it its place in the cache."""
-    dispatcher = numba.njit(parallel=parallel, **_OPTIONS)(function)
-    _cache.attach(dispatcher, "parallel" if parallel else "serial")
+    dispatcher = numba.njit(parallel=parallel, **OPTIONS)(function)
+    _cache.attach(dispatcher, "parallel" if parallel else "serial", function)
     _names[dispatcher] = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
     return dispatcher
+
+
+def announce_compilation(name: str) -> None:
+    """Tell everyone in `on_compile` that the kernel ``name`` is about to be compiled."""
+    for callback in list(on_compile):
+        callback(name)
 
 
 class _CompileListener(event.Listener):
@@ -171,8 +177,7 @@ class _CompileListener(event.Listener):
     def on_start(self, event: Any) -> None:
         name = _names.get(event.data["dispatcher"])
         if name is not None:
-            for callback in list(on_compile):
-                callback(name)
+            announce_compilation(name)
 
     def on_end(self, event: Any) -> None:
         """Nothing to do: only beginnings are announced."""

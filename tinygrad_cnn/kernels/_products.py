@@ -104,9 +104,7 @@ def dot_workspace(dot: Dot, dtype: Any) -> int:
     return carver.used
 
 
-def run_dot(
-    dot: Dot, source: Array, matrix: Array, bias: Array, workspace: Array, out: Array, relu: bool
-) -> None:
+def run_dot(dot: Dot, source: Array, matrix: Array, bias: Array, workspace: Array, out: Array, relu: bool) -> None:
     """Pack the matrix, then launch `_tiles.dot_products` over all tasks."""
     dtype = out.dtype
     threads = get_num_threads()
@@ -116,26 +114,22 @@ def run_dot(
     panels, starts, addresses, sums = _carve_dot(dot, dtype, Carver(workspace, dtype), threads)
     width = panels.shape[2]
     per_group = -(-dot.columns // width)
-    _tiles.pack_panels.run(
-        panels.size,
-        matrix.reshape(-1), dot.terms, dot.column_step, dot.group_step, dot.columns, per_group, threads, panels,
+    terms = dot.terms.size
+    _tiles.pack_panels(
+        panels.size, threads, (matrix, panels), (dot.terms,),
+        (terms, dot.groups, dot.group_step, dot.columns, dot.column_step, per_group),
     )  # fmt: skip
     _fill_starts(starts.reshape(dot.groups, per_group * width), bias, dot.columns)
     block, splits = _dot_tasks(dot, width, threads)
     tasks = -(-dot.images * dot.table.shape[1] // block) * splits
     zeros = zero_row(dot.groups * dot.group_run, dtype)
-    floor = dtype.type(0 if relu else -np.inf)
+    segments, area = dot.table.shape
     step = max(threads, tasks * LAUNCH_WORK // max(1, dot.work))
     for first in range(0, tasks, step):
-        numbers = np.array(
-            [dot.images, dot.source_size, dot.out_size, dot.run, dot.group_run, dot.columns, per_group, block, splits,
-             first, first + step],
-            np.int64,
-        )  # fmt: skip
-        _tiles.dot_products.run(
-            dot.work,
-            source.reshape(-1), dot.table, zeros, panels, starts, dot.targets, numbers, floor, addresses, sums,
-            out.reshape(-1),
+        _tiles.dot_products(
+            dot.work, threads, (source, zeros, panels, starts, sums, out), (dot.table, dot.targets, addresses),
+            (first, first + step, dot.images, dot.source_size, dot.out_size, dot.run, dot.group_run, dot.groups,
+             dot.columns, per_group, block, splits, segments, area, relu, addresses.shape[1], sums.shape[1]),
         )  # fmt: skip
 
 
@@ -144,9 +138,7 @@ def outer_workspace(outer: Outer, dtype: Any) -> int:
     return _outer_size(outer, dtype, get_num_threads())
 
 
-def run_outer(
-    outer: Outer, source: Array, rows: Array, workspace: Array, out: Array, out_columns: Array
-) -> None:
+def run_outer(outer: Outer, source: Array, rows: Array, workspace: Array, out: Array, out_columns: Array) -> None:
     """Launch `_tiles.outer_products` over all tasks, then add up the chunks."""
     dtype = out.dtype
     threads = get_num_threads()
@@ -162,22 +154,16 @@ def run_outer(
     tasks = chunks * splits
     step = max(threads, tasks * LAUNCH_WORK // max(1, outer.work))
     for first in range(0, tasks, step):
-        numbers = np.array(
-            [outer.images, outer.source_size, outer.group_run, outer.groups, outer.columns, per_group, chunks, splits,
-             outer_block(outer, dtype), first, first + step],
-            np.int64,
+        _tiles.outer_products(
+            outer.work, threads, (source, zeros, rows, packed, sums, column_sums), (outer.table, terms, addresses),
+            (first, first + step, outer.images, outer.source_size, outer.group_run, outer.groups, outer.columns,
+             per_group, chunks, splits, outer_block(outer, dtype), pieces, outer.table.shape[1], tiles),
         )  # fmt: skip
-        _tiles.outer_products.run(
-            outer.work,
-            source.reshape(-1), outer.table, zeros, terms, rows.reshape(-1), numbers, addresses, packed,
-            sums.reshape(-1), column_sums,
-        )  # fmt: skip
-    numbers = np.array(
-        [outer.groups, pieces, outer.terms.size, outer.columns, outer.term_step, outer.column_step, outer.group_step,
-         threads],
-        np.int64,
+    _tiles.sum_chunks(
+        sums.size, threads, (sums, column_sums, out, out_columns), (),
+        (chunks, outer.groups, pieces, outer.terms.size, outer.columns, per_group,
+         outer.term_step, outer.column_step, outer.group_step, out_columns.size > 0),
     )  # fmt: skip
-    _tiles.sum_chunks.run(sums.size, sums, column_sums, numbers, out.reshape(-1), out_columns)
 
 
 def outer_tasks(outer: Outer, dtype: Any) -> tuple[int, int]:
@@ -266,7 +252,7 @@ def _carve_outer(outer: Outer, dtype: Any, carver: Carver, threads: int) -> tupl
     units = outer.groups * outer.table.shape[0] * -(-outer.terms.size // ROWS)
     return (
         carver.take(chunks, units, per_group, ROWS, width),
-        carver.take(chunks, outer.groups * outer.columns),
+        carver.take(chunks, outer.groups * per_group, width),
         carver.take_int64(threads, outer.table.shape[0] * block),
         carver.take(threads, outer.groups * per_group * block * width),
     )

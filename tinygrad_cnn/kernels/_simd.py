@@ -78,6 +78,131 @@ def address(typing_context: Any, array: Any) -> Any:
     return types.int64(array), generate
 
 
+@intrinsic
+def get(typing_context: Any, where: Any) -> Any:
+    """``get(where)``: the int64 at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(builder.inttoptr(args[0], _pointer), typ=_int64, align=8)
+
+    return types.int64(where), generate
+
+
+@intrinsic
+def size_of(typing_context: Any, value: Any) -> Any:
+    """``size_of(value)``: bytes of a float32 or float64."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(_int64, signature.args[0].bitwidth // 8)
+
+    return types.int64(value), generate
+
+
+@intrinsic
+def lowest_of(typing_context: Any, value: Any) -> Any:
+    """``lowest_of(value)``: −inf of its dtype."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(args[0].type, float("-inf"))
+
+    return value(value), generate
+
+
+@intrinsic
+def put(typing_context: Any, where: Any, value: Any) -> Any:
+    """``put(where, value)``: write an int64 to an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(args[1], builder.inttoptr(args[0], _pointer), align=8)
+        return context.get_dummy_value()
+
+    return types.void(where, types.int64), generate
+
+
+@intrinsic
+def copy_element(typing_context: Any, source: Any, target: Any, zero: Any) -> Any:
+    """``copy_element(source, target, zero)``: one element of ``zero``'s dtype from address to address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        emit = _Emitter(builder, signature.args[2])
+        value = builder.load(emit.pointer(args[0]), typ=emit.element, align=emit.itemsize)
+        builder.store(value, emit.pointer(args[1]), align=emit.itemsize)
+        return context.get_dummy_value()
+
+    return types.void(source, target, zero), generate
+
+
+@intrinsic
+def copy_row(typing_context: Any, source: Any, target: Any, columns: Any, zero: Any) -> Any:
+    """``copy_row(source, target, columns, zero)``: a full panel row from ``columns`` elements, zeros after them."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, target, columns, _ = args
+        emit = _Emitter(builder, signature.args[3])
+        full = builder.icmp_signed(">=", columns, emit.i64(VECTORS * emit.lanes))
+        with builder.if_else(full, likely=True) as (then, otherwise):
+            with then:
+                for v in range(VECTORS):
+                    emit.store(emit.load(source, v * VECTOR_BYTES), target, v * VECTOR_BYTES)
+            with otherwise:
+                for v in range(VECTORS):
+                    mask = emit.first_lanes(builder.sub(columns, emit.i64(v * emit.lanes)))
+                    emit.store(emit.load_masked(source, v * VECTOR_BYTES, mask), target, v * VECTOR_BYTES)
+        return context.get_dummy_value()
+
+    return types.void(source, target, columns, zero), generate
+
+
+@intrinsic
+def add_rows(typing_context: Any, rows: Any, count: Any, target: Any, zero: Any) -> Any:
+    """``add_rows(rows, count, target, zero)``: ``target[:] += Σ_t rows[t, :]`` for full panel rows."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows, count, target, _ = args
+        emit = _Emitter(builder, signature.args[3])
+
+        def one_row(t: Any, state: list[Any]) -> list[Any]:
+            row = builder.add(rows, builder.mul(t, emit.i64(VECTORS * VECTOR_BYTES)))
+            return [builder.fadd(total, emit.load(row, v * VECTOR_BYTES)) for v, total in enumerate(state)]
+
+        totals = emit.loop(count, [emit.load(target, v * VECTOR_BYTES) for v in range(VECTORS)], one_row)
+        for v, total in enumerate(totals):
+            emit.store(total, target, v * VECTOR_BYTES)
+        return context.get_dummy_value()
+
+    return types.void(rows, count, target, zero), generate
+
+
+@intrinsic
+def copy_bytes(typing_context: Any, source: Any, target: Any, count: Any) -> Any:
+    """``copy_bytes(source, target, count)``: C's memcpy."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, target, count = args
+        kind = ir.FunctionType(ir.VoidType(), [_pointer, _pointer, _int64, ir.IntType(1)])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.memcpy.p0.p0.i64")
+        places = [builder.inttoptr(where, _pointer) for where in (target, source)]
+        builder.call(function, [*places, count, ir.Constant(ir.IntType(1), 0)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def zero_bytes(typing_context: Any, target: Any, count: Any) -> Any:
+    """``zero_bytes(target, count)``: C's memset with 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [_pointer, ir.IntType(8), _int64, ir.IntType(1)])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.memset.p0.i64")
+        nothing = ir.Constant(ir.IntType(8), 0)
+        where = builder.inttoptr(args[0], _pointer)
+        builder.call(function, [where, nothing, args[1], ir.Constant(ir.IntType(1), 0)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
 @intrinsic(prefer_literal=True)
 def dot_tile(
     typing_context: Any,
@@ -133,9 +258,7 @@ def dot_tile(
                 offset = builder.mul(r, emit.i64(emit.itemsize))
                 values = [emit.spread(builder.add(piece, offset)) for piece in pieces]
                 sums = [
-                    emit.fma(values[m], columns_of[v], sums[m * width + v])
-                    for m in range(ROWS)
-                    for v in range(width)
+                    emit.fma(values[m], columns_of[v], sums[m * width + v]) for m in range(ROWS) for v in range(width)
                 ]
                 return [builder.add(panel, emit.i64(panel_bytes)), *sums]
 
@@ -207,11 +330,7 @@ def outer_tile(
             pixel = emit.load_i64(builder.add(sources, builder.mul(t, emit.i64(8))), 0)
             columns_of = [emit.load(row, v * VECTOR_BYTES) for v in range(width)]
             values = [emit.spread(builder.add(pixel, step)) for step in steps]
-            sums = [
-                emit.fma(values[m], columns_of[v], sums[m * width + v])
-                for m in range(ROWS)
-                for v in range(width)
-            ]
+            sums = [emit.fma(values[m], columns_of[v], sums[m * width + v]) for m in range(ROWS) for v in range(width)]
             return [builder.add(row, emit.i64(panel_bytes)), *sums]
 
         places = [m * panel_bytes + v * VECTOR_BYTES for m in range(ROWS) for v in range(width)]
@@ -298,9 +417,7 @@ class _Emitter:
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        function = cgutils.get_or_insert_function(
-            self.builder.module, kind, f"llvm.fmuladd.{self.suffix}"
-        )
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fmuladd.{self.suffix}")
         return self.builder.call(function, [a, b, c])
 
     def at_least(self, floor: Any, value: Any) -> Any:
@@ -315,6 +432,15 @@ class _Emitter:
         one = self.builder.insert_element(undefined, count, ir.Constant(ir.IntType(32), 0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
         return self.builder.icmp_signed("<", number, self.builder.shuffle_vector(one, undefined, zeros))
+
+    def load_masked(self, where: Any, offset: int, mask: Any) -> Any:
+        """A vector with zeros, and no access to memory, where the mask is off."""
+        kind = ir.FunctionType(self.vector, [_pointer, ir.IntType(32), mask.type, self.vector])
+        name = f"llvm.masked.load.{self.suffix}.p0"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        alignment = ir.Constant(ir.IntType(32), self.itemsize)
+        nothing = ir.Constant(self.vector, None)
+        return self.builder.call(function, [self.pointer(where, offset), alignment, mask, nothing])
 
     def store_masked(self, value: Any, where: Any, offset: int, mask: Any) -> None:
         kind = ir.FunctionType(ir.VoidType(), [self.vector, _pointer, ir.IntType(32), mask.type])

@@ -18,366 +18,350 @@ of the speed). Sums interrupted at such a border are continued from where they s
 `outer_products` sums over pixels, so it cuts them into a number of chunks that depends on the shapes alone, and
 `sum_chunks` adds those in order: the bits are those of one thread.
 
-A body inside ``prange`` compiles 3 to 6 times slower than the same body in a function called from it, so each kernel
-here is a bare loop around a helper.
-
 Reference: M. Dukhan, "The indirect convolution algorithm", arXiv:1907.02129 (2019); E. Georganas et al., "Anatomy of
 high-performance deep learning convolutions on SIMD architectures", SC 2018.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
-from ._jit import helper, kernel
-from ._simd import ROWS, VECTOR_BYTES, VECTORS, address, dot_tile, outer_tile, transpose_block
+from ._jit import helper
+from ._simd import (
+    ROWS,
+    VECTOR_BYTES,
+    VECTORS,
+    add_rows,
+    address,
+    copy_element,
+    copy_row,
+    dot_tile,
+    get,
+    lowest_of,
+    outer_tile,
+    put,
+    size_of,
+    transpose_block,
+    zero_bytes,
+)
+from ._tasks import FIRST, task_kernel
 
 PANEL_BYTES = VECTORS * VECTOR_BYTES
+TILE_OF_INT64 = ROWS * 8
 
 BLOCK_BYTES = 128 * 1024
 """Bytes of a panel that all tiles of a task pass over before the next: a quarter of a common L2 cache."""
 
 
-@kernel
-def pack_panels(matrix, terms, column_step, group_step, columns, panels_per_group, workers, panels):
-    """``panels[g, b, k, l] = matrix[g·group_step + terms[k] + (b·width + l)·column_step]``, 0 beyond ``columns``.
+@task_kernel
+def pack_panels(worker, workers, numbers, zero):
+    """``panels[g, b, k, l] = matrix[g·group_step + terms[k] + (b·width + l)·column_step]``, 0 beyond the columns.
 
-    Args:
-        matrix: The right operand, flat.
-        terms: (K,) int64, where each term of the sum lies in it.
-        column_step: Elements from one column to the next.
-        group_step: Elements from one group's matrix to the next.
-        columns: Columns of each group.
-        panels_per_group: ``ceil(columns / width)``.
-        workers: Threads to deal the panels to.
-        panels: (groups · panels_per_group, K, width), written.
+    Workers share the terms: there may be fewer panels than workers.
+
+    Floats: ``matrix``, the right operand; ``panels (groups · panels per group, K, width)``, written.
+    Ints: ``terms (K,)``, where each term of the sum lies in the matrix.
+    Numbers: K, groups, elements from one group's matrix to the next, columns per group, elements from one column to the
+    next, panels per group.
     """
-    for worker in prange(workers):
-        _pack_share(
-            worker, workers, matrix, terms, column_step, group_step, columns, panels_per_group, panels
-        )
-
-
-@helper
-def _pack_share(worker, workers, matrix, terms, column_step, group_step, columns, panels_per_group, panels):
-    width = panels.shape[2]
-    lanes = width // VECTORS
-    item = panels.itemsize
-    zero = panels.dtype.type(0)
-    # A slice of every panel's terms to each worker: there may be fewer panels than workers.
-    first = terms.size * worker // workers // lanes * lanes
-    last = terms.size if worker == workers - 1 else terms.size * (worker + 1) // workers // lanes * lanes
-    for p in range(panels.shape[0]):
-        group, block = p // panels_per_group, p % panels_per_group
-        start = group * group_step + block * width * column_step
+    matrix, panels, terms = get(numbers), get(numbers + 8), get(numbers + 48)
+    own = numbers + 8 * FIRST
+    count, groups, group_step, columns = get(own), get(own + 8), get(own + 16), get(own + 24)
+    column_step, per_group = get(own + 32), get(own + 40)
+    item = size_of(zero)
+    lanes = VECTOR_BYTES // item
+    width = VECTORS * lanes
+    last = count if worker == workers - 1 else count * (worker + 1) // workers // lanes * lanes
+    for p in range(groups * per_group):
+        block = p % per_group
+        start = matrix + (p // per_group * group_step + block * width * column_step) * item
         valid = min(width, columns - block * width)
-        k = first
+        k = count * worker // workers // lanes * lanes
         while k < last:
-            if (
+            source = start + get(terms + 8 * k) * item
+            target = panels + (p * count + k) * PANEL_BYTES
+            if column_step == 1:
+                copy_row(source, target, valid, zero)
+                k += 1
+            elif (
                 valid == width
-                and column_step > 1
                 and k + lanes <= last
-                and terms[k + lanes - 1] - terms[k] == lanes - 1
+                and get(terms + 8 * (k + lanes - 1)) - get(terms + 8 * k) == lanes - 1
             ):
-                # Terms side by side, columns far apart: transpose in registers (4 times the speed of scalars).
+                # Terms side by side, columns far apart: transposed in registers, 4 times the speed of scalars.
                 for v in range(VECTORS):
-                    source = address(matrix) + (start + terms[k] + v * lanes * column_step) * item
-                    target = address(panels) + ((p * terms.size + k) * width + v * lanes) * item
-                    transpose_block(source, column_step * item, target, width * item, zero)
+                    left = source + v * lanes * column_step * item
+                    transpose_block(left, column_step * item, target + v * VECTOR_BYTES, PANEL_BYTES, zero)
                 k += lanes
-                continue
-            for column in range(valid):
-                panels[p, k, column] = matrix[start + terms[k] + column * column_step]
-            for column in range(valid, width):
-                panels[p, k, column] = 0
-            k += 1
+            else:
+                zero_bytes(target, PANEL_BYTES)
+                for column in range(valid):
+                    copy_element(source + column * column_step * item, target + column * item, zero)
+                k += 1
 
 
-@kernel
-def dot_products(source, table, zeros, panels, starts, targets, numbers, floor, addresses, sums, out):
+@task_kernel
+def dot_products(worker, workers, numbers, zero):
     """``out[n, t] = max(floor, start + window(n, t) · matrix)`` for all images n, pixels t and columns.
 
-    Args:
-        source: Flat array that the left rows lie in.
-        table: (S, P) int64, offset of piece s of pixel t in an image; −1 for zeros.
-        zeros: At least as many zeros as a pixel has channels.
-        panels: (groups · panels_per_group, K, width), see `pack_panels`.
-        starts: (groups · panels_per_group, width), what the sums start from: the bias, or 0.
-        targets: (P,) int64, where in an image of ``out`` the pixel's results go.
-        numbers: int64: images, elements per image of source and of out, run, elements per group in source, columns
-            per group, panels per group, pixels per task, panel splits, first task, task after the last.
-        floor: 0 for a fused ReLU, −inf for none.
-        addresses: (workers, …) int64 scratch: ``6 · (tiles · (S + 2) + 1)`` for the tiles of a task.
-        sums: (workers, tiles · 6 · width) scratch for interrupted sums.
-        out: Flat array, written at the targets.
+    A task is a block of pixels and a range of panels; tasks are dealt to the workers in turn.
+
+    Floats: ``source``, that the left rows lie in; ``zeros``, as many as a pixel has channels; ``panels (groups · panels
+    per group, K, width)``; ``starts (groups · panels per group, width)``, what the sums start from; ``sums (workers,
+    tiles · 6 · width)``, scratch for interrupted sums; ``out``, written.
+    Ints: ``table (S, P)``, offset of piece s of pixel t in an image, −1 for zeros; ``targets (P,)``, where in an image
+    of ``out`` the pixel's results go; ``addresses (workers, 6 · (tiles · (S + 2) + 1))``, scratch, ``tiles`` being
+    those of a task.
+    Numbers: first task, task after the last, images, elements per image of source and of out, run (elements in a
+    piece), elements per group in source, groups, columns per group, panels per group, pixels per task, parts that the
+    panels are cut into, S, P, 1 for ReLU, int64 of scratch and elements of sums per worker.
     """
-    workers = addresses.shape[0]
-    for worker in prange(workers):
-        _dot_share(
-            worker, workers, source, table, zeros, panels, starts, targets, numbers, floor, addresses[worker], sums[worker], out
-        )
-
-
-@helper
-def _dot_share(
-    worker, workers, source, table, zeros, panels, starts, targets, numbers, floor, addresses, sums, out
-):
-    """One worker's tasks: each a block of pixels and a range of panels."""
-    pixels = numbers[0] * table.shape[1]
-    block, splits = numbers[7], numbers[8]
-    blocks = (pixels + block - 1) // block
-    for task in range(numbers[9] + worker, min(numbers[10], blocks * splits), workers):
+    own = numbers + 8 * FIRST
+    segments, area = get(own + 96), get(own + 104)
+    pixels = get(own + 16) * area
+    count_panels, block, splits = get(own + 56) * get(own + 72), get(own + 80), get(own + 88)
+    tasks = (pixels + block - 1) // block * splits
+    panel_bytes = segments * get(own + 40) * PANEL_BYTES
+    addresses = get(numbers + 64) + worker * get(own + 120) * 8
+    for task in range(get(own) + worker, min(get(own + 8), tasks), workers):
         first = task // splits * block
         split = task % splits
         count = min(block, pixels - first)
-        low = panels.shape[0] * split // splits
-        high = panels.shape[0] * (split + 1) // splits
-        _find_rows(source, table, zeros, targets, numbers, first, count, addresses, sums, out)
-        for panel in range(low, high):
-            _dot_panel(source, table.shape[0], panels, starts, numbers, floor, count, panel, addresses)
+        _find_rows(worker, numbers, first, count, zero, addresses)
+        for panel in range(count_panels * split // splits, count_panels * (split + 1) // splits):
+            _dot_panel(numbers, zero, count, panel, get(numbers + 16) + panel * panel_bytes, addresses)
 
 
 @helper
-def _find_rows(source, table, zeros, targets, numbers, first, count, addresses, sums, out):
+def _find_rows(worker, numbers, first, count, zero, addresses):
     """Turn offsets into addresses, per tile: (segments, 6) pieces; then 6 targets, then 6 interrupted sums."""
-    image_size, out_size = numbers[1], numbers[2]
-    segments, area = table.shape
-    item = out.itemsize
-    nothing = address(zeros)
+    source, zeros, out = get(numbers), get(numbers + 8), get(numbers + 40)
+    table, targets = get(numbers + 48), get(numbers + 56)
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    image_bytes, out_bytes = get(own + 24) * item, get(own + 32) * item
+    segments, area = get(own + 96), get(own + 104)
+    sums = get(numbers + 32) + worker * get(own + 128) * item
     tiles = (count + ROWS - 1) // ROWS
-    place_of = tiles * segments * ROWS
-    sums_of = place_of + tiles * ROWS
+    place = addresses
+    places = addresses + tiles * segments * TILE_OF_INT64
     for tile in range(tiles):
         for m in range(ROWS):
             # The last tile repeats the last pixel: the same bits are computed and written again.
             pixel = first + min(tile * ROWS + m, count - 1)
             image, t = pixel // area, pixel % area
-            origin = address(source) + image * image_size * item
+            origin = source + image * image_bytes
             for s in range(segments):
-                offset = table[s, t]
-                addresses[(tile * segments + s) * ROWS + m] = nothing if offset < 0 else origin + offset * item
-            addresses[place_of + tile * ROWS + m] = address(out) + (image * out_size + targets[t]) * item
-            addresses[sums_of + tile * ROWS + m] = address(sums) + (tile * ROWS + m) * PANEL_BYTES
+                offset = get(table + (s * area + t) * 8)
+                put(place + s * TILE_OF_INT64 + m * 8, zeros if offset < 0 else origin + offset * item)
+            put(places + m * 8, out + image * out_bytes + get(targets + t * 8) * item)
+            put(places + tiles * TILE_OF_INT64 + m * 8, sums + (tile * ROWS + m) * PANEL_BYTES)
+        place += segments * TILE_OF_INT64
+        places += TILE_OF_INT64
 
 
 @helper
-def _dot_panel(source, segments, panels, starts, numbers, floor, count, panel, addresses):
+def _dot_panel(numbers, zero, count, panel, weights, addresses):
     """All tiles of a task with one panel, `BLOCK_BYTES` of it at a time."""
-    run, group_run, columns, per_group = numbers[3], numbers[4], numbers[5], numbers[6]
-    item = source.itemsize
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
     lanes = VECTOR_BYTES // item
+    run, group_run, columns, per_group = get(own + 40), get(own + 48), get(own + 64), get(own + 72)
+    segments = get(own + 96)
+    floor = zero if get(own + 112) else lowest_of(zero)
     group, block = panel // per_group, panel % per_group
     left = columns - block * VECTORS * lanes
-    out_shift = (group * columns + block * VECTORS * lanes) * item
-    shift = group * group_run * item
-    lowest = source.dtype.type(-np.inf)
     tiles = (count + ROWS - 1) // ROWS
-    place_of = tiles * segments * ROWS
-    sums_of = place_of + tiles * ROWS
-    biases = sums_of + tiles * ROWS
+    places = addresses + tiles * segments * TILE_OF_INT64
+    sums = places + tiles * TILE_OF_INT64
+    biases = sums + tiles * TILE_OF_INT64
     for m in range(ROWS):
-        addresses[biases + m] = address(starts) + panel * PANEL_BYTES
+        put(biases + m * 8, get(numbers + 24) + panel * PANEL_BYTES)
     # The sum over k is cut between pieces, or inside the only one.
     whole = run if segments == 1 else segments
     unit = PANEL_BYTES if segments == 1 else run * PANEL_BYTES
     step = max(1, BLOCK_BYTES // max(1, unit))
     done = 0
-    while True:
+    last = False
+    while not last:
         part = min(step, whole - done)
         last = done + part >= whole
-        weights = address(panels) + panel * panels.shape[1] * PANEL_BYTES + done * unit
+        bound = floor if last else lowest_of(zero)
+        wide = left if last else VECTORS * lanes
+        shift = group * group_run * item + (done * item if segments == 1 else 0)
+        target_shift = (group * columns + block * VECTORS * lanes) * item if last else 0
+        terms, parts = (part, 1) if segments == 1 else (run, part)
         for tile in range(tiles):
-            pieces = address(addresses) + tile * segments * ROWS * 8
-            move = shift
-            if segments == 1:
-                terms, move = part, shift + done * item
-                parts = 1
-            else:
-                terms, parts = run, part
-                pieces += done * ROWS * 8
-            begin = address(addresses) + (biases if done == 0 else sums_of + tile * ROWS) * 8
-            end = address(addresses) + ((place_of if last else sums_of) + tile * ROWS) * 8
-            bound = floor if last else lowest
-            if last:
-                move_out = out_shift
-            else:
-                move_out = 0
-            wide = left if last else VECTORS * lanes
+            row = tile * TILE_OF_INT64
+            pieces = addresses + row * segments + (0 if segments == 1 else done * TILE_OF_INT64)
+            begin = biases if done == 0 else sums + row
+            end = places + row if last else sums + row
             if left > lanes:
-                dot_tile(2, pieces, move, parts, terms, weights, begin, bound, end, move_out, wide)
+                dot_tile(2, pieces, shift, parts, terms, weights, begin, bound, end, target_shift, wide)
             else:
-                dot_tile(1, pieces, move, parts, terms, weights, begin, bound, end, move_out, wide)
+                dot_tile(1, pieces, shift, parts, terms, weights, begin, bound, end, target_shift, wide)
         done += part
-        if last:
-            break
+        weights += part * unit
 
 
-@kernel
-def outer_products(source, table, zeros, terms, rows, numbers, addresses, packed, sums, column_sums):
+@task_kernel
+def outer_products(worker, workers, numbers, zero):
     """``sums[k, :] = Σ_t row_t[k] · rows[t, :]``, by chunks of pixels.
 
-    Args:
-        source: Flat array that the left rows lie in.
-        table: (S, P) int64, offset of piece s of pixel t in an image; −1 for zeros.
-        zeros: At least as many zeros as a pixel has channels.
-        terms: (tiles · 6,) int64, bytes from a piece's beginning to each of its terms; the last ones repeat.
-        rows: Flat (images · P, groups · columns), the right rows.
-        numbers: int64: images, elements per image of source, elements per group in source, groups, columns per group,
-            panels per group, chunks, splits of the left terms, pixels per block, first task, task after the last.
-        addresses: (workers, S · pixels per block) int64 scratch.
-        packed: (workers, panels · pixels per block · width) scratch.
-        sums: Flat (chunks, groups, S, tiles, panels per group, 6, width), written.
-        column_sums: (chunks, groups · columns), written: the chunk's sum of ``rows``.
+    A task is a chunk of pixels and a range of units, a unit being a (group, piece, tile of terms).
+
+    Floats: ``source``, that the left rows lie in; ``zeros``, as many as a pixel has channels; ``rows (images · P,
+    groups · columns)``, the right rows; ``packed (workers, panels · pixels per block · width)``, scratch; ``sums
+    (chunks, units, panels per group, 6, width)``, written; ``column_sums (chunks, groups · panels per group, width)``,
+    written: the chunk's sum of ``rows``.
+    Ints: ``table (S, P)``, offset of piece s of pixel t in an image, −1 for zeros; ``terms (tiles · 6,)``, bytes from a
+    piece's beginning to each of its terms, the last ones repeating; ``addresses (workers, S · pixels per block)``,
+    scratch.
+    Numbers: first task, task after the last, images, elements per image of source, elements per group in source,
+    groups, columns per group, panels per group, chunks, splits of the units, pixels per block, S, P, tiles.
     """
-    workers = addresses.shape[0]
-    for worker in prange(workers):
-        _outer_share(
-            worker, workers, source, table, zeros, terms, rows, numbers, addresses[worker], packed[worker], sums, column_sums
-        )
-
-
-@helper
-def _outer_share(
-    worker, workers, source, table, zeros, terms, rows, numbers, addresses, packed, sums, column_sums
-):
-    """One worker's tasks: each a chunk of pixels and a range of (group, piece, tile of terms)."""
-    pixels = numbers[0] * table.shape[1]
-    per_group, chunks, splits, block = numbers[5], numbers[6], numbers[7], numbers[8]
-    units = numbers[3] * table.shape[0] * (terms.size // ROWS)
-    unit_size = per_group * ROWS * (PANEL_BYTES // rows.itemsize)
-    for task in range(numbers[9] + worker, min(numbers[10], chunks * splits), workers):
+    own = numbers + 8 * FIRST
+    segments, tiles = get(own + 88), get(own + 104)
+    pixels = get(own + 16) * get(own + 96)
+    panels = get(own + 40) * get(own + 56)
+    chunks, splits, block = get(own + 64), get(own + 72), get(own + 80)
+    units = get(own + 40) * segments * tiles
+    unit_bytes = get(own + 56) * ROWS * PANEL_BYTES
+    packed = get(numbers + 24) + worker * panels * block * PANEL_BYTES
+    addresses = get(numbers + 64) + worker * segments * block * 8
+    for task in range(get(own) + worker, min(get(own + 8), chunks * splits), workers):
         chunk, split = task // splits, task % splits
         low, high = units * split // splits, units * (split + 1) // splits
-        for i in range((chunk * units + low) * unit_size, (chunk * units + high) * unit_size):
-            sums[i] = 0
+        sums = get(numbers + 32) + chunk * units * unit_bytes
+        zero_bytes(sums + low * unit_bytes, (high - low) * unit_bytes)
+        totals = get(numbers + 40) + chunk * panels * PANEL_BYTES
         if split == 0:
-            column_sums[chunk] = 0
+            zero_bytes(totals, panels * PANEL_BYTES)
         last = pixels * (chunk + 1) // chunks
         for first in range(pixels * chunk // chunks, last, block):
             count = min(block, last - first)
-            _find_pixels(source, table, zeros, numbers, first, count, block, addresses)
-            _pack_rows(rows, numbers, first, count, packed)
+            _find_pixels(numbers, first, count, zero, addresses)
+            _pack_rows(numbers, first, count, zero, packed)
             if split == 0:
-                _add_rows(rows, first, count, column_sums[chunk])
-            _outer_units(
-                rows, table.shape[0], terms, numbers, count, chunk * units, low, high, addresses, packed, sums
-            )
+                for panel in range(panels):
+                    add_rows(packed + panel * count * PANEL_BYTES, count, totals + panel * PANEL_BYTES, zero)
+            for unit in range(low, high):
+                _outer_unit(unit, numbers, count, zero, addresses, packed, sums + unit * unit_bytes)
 
 
 @helper
-def _find_pixels(source, table, zeros, numbers, first, count, block, addresses):
-    """The address of every piece of every pixel of a block: (S, block)."""
-    area = table.shape[1]
-    item = source.itemsize
+def _find_pixels(numbers, first, count, zero, addresses):
+    """The address of every piece of every pixel of a block: (S, pixels per block)."""
+    source, zeros, table = get(numbers), get(numbers + 8), get(numbers + 48)
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    image_bytes, block = get(own + 24) * item, get(own + 80)
+    segments, area = get(own + 88), get(own + 96)
     for t in range(count):
         image, pixel = (first + t) // area, (first + t) % area
-        origin = address(source) + image * numbers[1] * item
-        for s in range(table.shape[0]):
-            offset = table[s, pixel]
-            addresses[s * block + t] = address(zeros) if offset < 0 else origin + offset * item
+        for s in range(segments):
+            offset = get(table + (s * area + pixel) * 8)
+            where = zeros if offset < 0 else source + image * image_bytes + offset * item
+            put(addresses + (s * block + t) * 8, where)
 
 
 @helper
-def _pack_rows(rows, numbers, first, count, packed):
+def _pack_rows(numbers, first, count, zero, packed):
     """Copy a block of right rows into panels (panel, count, width), zero-filled: aligned, and one stream each."""
-    columns, per_group = numbers[4], numbers[5]
-    total = numbers[3] * columns
-    width = PANEL_BYTES // rows.itemsize
-    place = 0
-    for panel in range(numbers[3] * per_group):
+    rows = get(numbers + 16)
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    groups, columns, per_group = get(own + 40), get(own + 48), get(own + 56)
+    width = PANEL_BYTES // item
+    target = packed
+    for panel in range(groups * per_group):
         group, block = panel // per_group, panel % per_group
-        start = group * columns + block * width
-        valid = min(width, columns - block * width)
-        for t in range(first, first + count):
-            row = t * total + start
-            if valid == width:
-                for column in range(width):
-                    packed[place + column] = rows[row + column]
-            else:
-                for column in range(valid):
-                    packed[place + column] = rows[row + column]
-                for column in range(valid, width):
-                    packed[place + column] = 0
-            place += width
+        source = rows + (first * groups * columns + group * columns + block * width) * item
+        for _ in range(count):
+            copy_row(source, target, columns - block * width, zero)
+            source += groups * columns * item
+            target += PANEL_BYTES
 
 
 @helper
-def _add_rows(rows, first, count, total):
-    columns = total.size
-    for t in range(first, first + count):
-        for column in range(columns):
-            total[column] += rows[t * columns + column]
-
-
-@helper
-def _outer_units(rows, segments, terms, numbers, count, base, low, high, addresses, packed, sums):
-    """Every tile of a range of (group, piece, tile of terms), over one block of pixels."""
-    columns, per_group, block = numbers[4], numbers[5], numbers[8]
-    tiles = terms.size // ROWS
-    item = rows.itemsize
+def _outer_unit(unit, numbers, count, zero, addresses, packed, target):
+    """One (group, piece, tile of terms) with all panels of its group, over one block of pixels."""
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
     lanes = VECTOR_BYTES // item
-    zero = rows.dtype.type(0)
-    for unit in range(low, high):
-        group, rest = unit // (segments * tiles), unit % (segments * tiles)
-        s, tile = rest // tiles, rest % tiles
-        pieces = address(addresses) + s * block * 8
-        offsets = address(terms) + tile * ROWS * 8
-        for b in range(per_group):
-            right = address(packed) + (group * per_group + b) * count * PANEL_BYTES
-            target = address(sums) + ((base + unit) * per_group + b) * ROWS * PANEL_BYTES
-            move = group * numbers[2] * item
-            if columns - b * VECTORS * lanes > lanes:
-                outer_tile(2, pieces, move, offsets, right, count, zero, target)
-            else:
-                outer_tile(1, pieces, move, offsets, right, count, zero, target)
+    columns, per_group, block = get(own + 48), get(own + 56), get(own + 80)
+    segments, tiles = get(own + 88), get(own + 104)
+    group, rest = unit // (segments * tiles), unit % (segments * tiles)
+    pieces = addresses + rest // tiles * block * 8
+    offsets = get(numbers + 56) + rest % tiles * TILE_OF_INT64
+    shift = group * get(own + 32) * item
+    right = packed + group * per_group * count * PANEL_BYTES
+    for _ in range(per_group):
+        if columns > lanes:
+            outer_tile(2, pieces, shift, offsets, right, count, zero, target)
+        else:
+            outer_tile(1, pieces, shift, offsets, right, count, zero, target)
+        columns -= VECTORS * lanes
+        right += count * PANEL_BYTES
+        target += ROWS * PANEL_BYTES
 
 
-@kernel
-def sum_chunks(sums, column_sums, numbers, out, out_columns):
-    """Add the chunks of `outer_products` in order and put the sums where they belong.
+@task_kernel
+def sum_chunks(worker, workers, numbers, zero):
+    """Add the chunks of `outer_products` in order and put the sums where they belong. Workers share the units.
 
-    Args:
-        sums: (chunks, units, panels per group, 6, width), units being (group, piece, tile of terms).
-        column_sums: (chunks, groups · columns).
-        numbers: int64: groups, pieces, terms per piece, columns per group, step in ``out`` from term to term, from
-            column to column, from group to group, workers.
-        out: Flat, written.
-        out_columns: (groups · columns,), written, or (0,) if not wanted.
+    Floats: ``sums`` and ``column_sums`` of `outer_products`, whose first chunks are overwritten; ``out``, written;
+    ``out_columns (groups · columns,)``, written if wanted.
+    Numbers: chunks, groups, pieces, terms per piece, columns per group, panels per group, elements in ``out`` from term
+    to term, from column to column and from group to group, 1 if ``out_columns`` is wanted.
     """
-    for worker in prange(numbers[7]):
-        _sum_share(worker, sums, column_sums, numbers, out, out_columns)
-
-
-@helper
-def _sum_share(worker, sums, column_sums, numbers, out, out_columns):
-    workers = numbers[7]
-    chunks, units, per_group, _, width = sums.shape
+    sums = get(numbers)
+    own = numbers + 8 * FIRST
+    chunks, groups, pieces, per_group = get(own), get(own + 8), get(own + 16), get(own + 40)
+    tiles = (get(own + 24) + ROWS - 1) // ROWS
+    units = groups * pieces * tiles
+    rows = per_group * ROWS
     for unit in range(units * worker // workers, units * (worker + 1) // workers):
-        _sum_unit(unit, sums, numbers, out)
-    for column in range(out_columns.size * worker // workers, out_columns.size * (worker + 1) // workers):
-        total = column_sums[0, column]
+        here = sums + unit * rows * PANEL_BYTES
         for chunk in range(1, chunks):
-            total += column_sums[chunk, column]
-        out_columns[column] = total
+            other = here + chunk * units * rows * PANEL_BYTES
+            for row in range(rows):
+                add_rows(other + row * PANEL_BYTES, 1, here + row * PANEL_BYTES, zero)
+        _place_unit(unit, here, numbers, zero)
+    if worker == 0 and get(own + 72):
+        _place_columns(numbers, zero)
 
 
 @helper
-def _sum_unit(unit, sums, numbers, out):
-    pieces, terms, columns = numbers[1], numbers[2], numbers[3]
-    term_step, column_step, group_step = numbers[4], numbers[5], numbers[6]
-    chunks, _, per_group, _, width = sums.shape
+def _place_unit(unit, sums, numbers, zero):
+    """Write one unit's sums, (panels, 6, width), to their places in ``out``."""
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    width = PANEL_BYTES // item
+    pieces, terms, columns = get(own + 16), get(own + 24), get(own + 32)
+    term_step, column_step, group_step = get(own + 48), get(own + 56), get(own + 64)
     tiles = (terms + ROWS - 1) // ROWS
     group, rest = unit // (pieces * tiles), unit % (pieces * tiles)
-    first = rest // tiles * terms + rest % tiles * ROWS
-    valid_rows = min(ROWS, terms - rest % tiles * ROWS)
-    for b in range(per_group):
+    term = rest % tiles * ROWS
+    start = get(numbers + 16) + (group * group_step + (rest // tiles * terms + term) * term_step) * item
+    for column in range(columns):
+        source = sums + (column // width * ROWS * width + column % width) * item
+        target = start + column * column_step * item
+        for m in range(min(ROWS, terms - term)):
+            copy_element(source + m * PANEL_BYTES, target + m * term_step * item, zero)
+
+
+@helper
+def _place_columns(numbers, zero):
+    """The sums of the right rows: all chunks' added, without the panels' filling."""
+    column_sums, out_columns = get(numbers + 8), get(numbers + 24)
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    width = PANEL_BYTES // item
+    chunks, groups, columns, per_group = get(own), get(own + 8), get(own + 32), get(own + 40)
+    for panel in range(groups * per_group):
+        here = column_sums + panel * PANEL_BYTES
         for chunk in range(1, chunks):
-            for m in range(ROWS):
-                for column in range(width):
-                    sums[0, unit, b, m, column] += sums[chunk, unit, b, m, column]
-        valid = min(width, columns - b * width)
-        start = group * group_step + b * width * column_step + first * term_step
-        for column in range(valid):
-            for m in range(valid_rows):
-                out[start + column * column_step + m * term_step] = sums[0, unit, b, m, column]
+            add_rows(here + chunk * groups * per_group * PANEL_BYTES, 1, here, zero)
+        first = panel % per_group * width
+        for column in range(min(width, columns - first)):
+            target = out_columns + (panel // per_group * columns + first + column) * item
+            copy_element(here + column * item, target, zero)

@@ -32,10 +32,8 @@ class Geometry(NamedTuple):
     def output_size(self, size: Pair, kernel_size: Pair) -> Pair:
         """The (OH, OW) of an (H, W) image: ``floor((H + 2·padding − dilation·(KH − 1) − 1) / stride) + 1``."""
         return (
-            (size[0] + 2 * self.padding[0] - self.dilation[0] * (kernel_size[0] - 1) - 1) // self.stride[0]
-            + 1,
-            (size[1] + 2 * self.padding[1] - self.dilation[1] * (kernel_size[1] - 1) - 1) // self.stride[1]
-            + 1,
+            (size[0] + 2 * self.padding[0] - self.dilation[0] * (kernel_size[0] - 1) - 1) // self.stride[0] + 1,
+            (size[1] + 2 * self.padding[1] - self.dilation[1] * (kernel_size[1] - 1) - 1) // self.stride[1] + 1,
         )
 
 

@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._jit import helper, kernel
+from ._jit import get_num_threads
 from ._products import Array, Carver, Dot, Outer, dot_workspace, outer_workspace, run_dot, run_outer
-
-from numba import prange
+from ._simd import copy_bytes, get, size_of, zero_bytes
+from ._tasks import FIRST, task_kernel
 
 Pair = tuple[int, int]
 
@@ -40,9 +40,7 @@ class Plan(NamedTuple):
     product: Any  # Dot or Outer
 
 
-def forward(
-    x: Array, weight: Array, bias: Array, geometry: Any, workspace: Array, out: Array, relu: bool
-) -> None:
+def forward(x: Array, weight: Array, bias: Array, geometry: Any, workspace: Array, out: Array, relu: bool) -> None:
     """``out = max(floor, bias + convolution)``; see `conv.forward`."""
     plan = forward_plan(x.shape, weight.shape, geometry)
     source, rest = _pad(x, plan, geometry, workspace)
@@ -67,9 +65,7 @@ def input_grad_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) 
     return max(dot_workspace(phase, dtype) for phase in input_grad_plan(x_shape, weight_shape, geometry))
 
 
-def weight_grad(
-    x: Array, grad: Array, geometry: Any, workspace: Array, out: Array, out_bias: Array
-) -> None:
+def weight_grad(x: Array, grad: Array, geometry: Any, workspace: Array, out: Array, out_bias: Array) -> None:
     """See `conv.weight_grad`."""
     plan = weight_grad_plan(x.shape, out.shape, geometry)
     source, rest = _pad(x, plan, geometry, workspace)
@@ -230,26 +226,32 @@ def _pad(x: Array, plan: Plan, geometry: Any, workspace: Array) -> tuple[Array, 
         return x, workspace
     carver = Carver(workspace, x.dtype)
     copy = carver.take(*plan.padded)
-    pad_images.run(copy.size, x, *geometry.padding, copy)
+    N, H, W, C = x.shape
+    pad_images(copy.size, get_num_threads(), (x, copy), (), (N, H, W * C, geometry.padding[0], geometry.padding[1] * C))
     return copy, workspace[carver.used :]
 
 
-@kernel
-def pad_images(x, ph, pw, out):
-    """Copy ``x (N, H, W, C)`` into the middle of ``out (N, H + 2·ph, W + 2·pw, C)``, zeros around it.
+@task_kernel
+def pad_images(worker, workers, numbers, zero):
+    """Copy images into the middle of larger ones, zeros around them. Workers share the images.
 
-    Threads share the images.
+    Floats: ``x (N, H, W·C)``; ``out (N, H + 2·rows, W·C + 2·columns)``, written.
+    Numbers: N, H, W·C, rows, columns.
     """
-    for n in prange(x.shape[0]):
-        _pad_image(x[n], ph, pw, out[n])
-
-
-@helper
-def _pad_image(x, ph, pw, out):
-    H, W = x.shape[0], x.shape[1]
-    out[:ph] = 0
-    out[ph + H :] = 0
-    for h in range(H):
-        out[ph + h, :pw] = 0
-        out[ph + h, pw : pw + W] = x[h]
-        out[ph + h, pw + W :] = 0
+    own = numbers + 8 * FIRST
+    N, H, rows, item = get(own), get(own + 8), get(own + 24), size_of(zero)
+    line, side = get(own + 16) * item, get(own + 32) * item
+    wide = line + 2 * side
+    source = get(numbers) + N * worker // workers * H * line
+    target = get(numbers + 8) + N * worker // workers * (H + 2 * rows) * wide
+    for _ in range(N * worker // workers, N * (worker + 1) // workers):
+        zero_bytes(target, rows * wide)
+        target += rows * wide
+        for _ in range(H):
+            zero_bytes(target, side)
+            copy_bytes(source, target + side, line)
+            zero_bytes(target + side + line, side)
+            source += line
+            target += wide
+        zero_bytes(target, rows * wide)
+        target += rows * wide
