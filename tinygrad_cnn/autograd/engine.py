@@ -8,7 +8,7 @@ without recursion (a chain of 100,000 operations is no problem).
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -351,3 +351,15 @@ def _commit(walk: _Walk, inputs: Sequence[Tensor]) -> None:
     for tensor, _ in found:
         for hook in list((tensor._post_hooks or {}).values()):
             hook(tensor)
+
+
+def zero_grad(leaves: Iterable[Tensor], set_to_none: bool = True) -> None:
+    """Forget the leaves' gradients, or with ``set_to_none=False`` fill those that are there with zeros."""
+    for leaf in leaves:
+        gradient = leaf._grad
+        if gradient is None or set_to_none:
+            leaf._grad = None
+            continue
+        leaf._grad = gradient = gradient.detach()
+        gradient._array[...] = 0
+        gradient._mark_written()

@@ -1,0 +1,249 @@
+"""Modules that hold modules: Sequential, ModuleList, ModuleDict."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from .module import Module, indent
+
+N = TypeVar("N", bound="_Numbered")
+
+
+class _Numbered(Module):
+    """What Sequential and ModuleList share: submodules named "0", "1", ... and the behaviour of a list."""
+
+    def _position(self, index: Any) -> int:
+        length = len(self._modules)
+        position = operator.index(index)
+        if not -length <= position < length:
+            raise IndexError(f"{type(self).__name__}: index {position} is out of range for {length} modules")
+        return position % length
+
+    def _replace_all(self, modules: Iterable[Module]) -> None:
+        """Hold these modules and no others, numbered from 0."""
+        modules = _checked(self, modules)
+        self._modules.clear()
+        self._modules.update((str(i), module) for i, module in enumerate(modules))
+
+    def _all(self) -> list[Any]:
+        return list(self._modules.values())
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._modules.values())
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        name = list(self._modules)[self._position(index)]
+        setattr(self, name, module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        modules = self._all()
+        if not isinstance(index, slice):
+            index = self._position(index)
+        del modules[index]
+        self._replace_all(modules)
+
+    def __iadd__(self: N, other: Iterable[Module]) -> N:
+        return self.extend(other)
+
+    def append(self: N, module: Module) -> N:
+        """Add a module at the end; returns the container.
+
+        Raises:
+            TypeError: module is not a Module.
+        """
+        self.register_module(str(len(self)), module)
+        return self
+
+    def insert(self: N, index: int, module: Module) -> N:
+        """Add a module before position ``index``, which may be negative; returns the container.
+
+        Raises:
+            TypeError: module is not a Module.
+            IndexError: index lies outside -n .. n.
+        """
+        if not -len(self) <= index <= len(self):
+            raise IndexError(f"insert: index {index} is out of range for {len(self)} modules")
+        modules = self._all()
+        modules.insert(index, module)
+        self._replace_all(modules)
+        return self
+
+    def extend(self: N, modules: Iterable[Module]) -> N:
+        """Add several modules at the end; returns the container.
+
+        Raises:
+            TypeError: one of them is not a Module.
+        """
+        for module in _checked(self, modules):
+            self.append(module)
+        return self
+
+    def pop(self, index: int | slice) -> Any:
+        """Remove the module at ``index`` and return it."""
+        module = self[index]  # type: ignore[index]
+        del self[index]
+        return module
+
+
+class Sequential(_Numbered):
+    """Modules that are called one after the other, each on the last one's output, as ``torch.nn.Sequential``.
+
+    Args:
+        *args: modules, named "0", "1", ...; or one dictionary of modules by name.
+
+    Raises:
+        TypeError: an argument is not a Module.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        if len(args) == 1 and isinstance(args[0], Mapping):
+            for name, module in args[0].items():
+                self.register_module(name, module)
+        else:
+            self._replace_all(args)
+
+    def forward(self, input: Any) -> Any:
+        """Pass the input through every module in turn."""
+        for module in self._modules.values():
+            input = module(input)  # type: ignore[misc]
+        return input
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return type(self)(dict(list(self._modules.items())[index]))
+        return self._all()[self._position(index)]
+
+    def __add__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            raise TypeError(f"Sequential: can only be added to a Sequential, got {type(other).__name__}")
+        return Sequential(*self, *other)
+
+    def __mul__(self, count: int) -> Sequential:
+        return Sequential(*self._all() * _positive(count))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, count: int) -> Sequential:
+        self._replace_all(self._all() * _positive(count))
+        return self
+
+
+class ModuleList(_Numbered):
+    """A list of modules whose parameters are found, as ``torch.nn.ModuleList``.
+
+    Args:
+        modules: the modules to begin with.
+
+    Raises:
+        TypeError: one of them is not a Module.
+    """
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        self._replace_all(modules or ())
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return type(self)(self._all()[index])
+        return self._all()[self._position(index)]
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return type(self)([*self, *other])
+
+    def __repr__(self) -> str:
+        """As other modules, but equal neighbours are printed once: ``(0-2): 3 x Linear(...)``."""
+        if not len(self):
+            return f"{type(self).__name__}()"
+        groups: list[tuple[int, int, str]] = []  # first, last, text
+        for i, module in enumerate(self):
+            text = repr(module)
+            if groups and groups[-1][2] == text:
+                groups[-1] = (groups[-1][0], i, text)
+            else:
+                groups.append((i, i, text))
+        lines = []
+        for first, last, text in groups:
+            label = f"({first})" if first == last else f"({first}-{last})"
+            count = "" if first == last else f"{last - first + 1} x "
+            lines.append(f"\n  {label}: {count}{indent(text)}")
+        return f"{type(self).__name__}({''.join(lines)}\n)"
+
+
+class ModuleDict(Module):
+    """A dictionary of modules whose parameters are found, as ``torch.nn.ModuleDict``.
+
+    Args:
+        modules: modules by name, or pairs of name and module.
+
+    Raises:
+        TypeError: a value is not a Module.
+        KeyError: a name is empty, contains a dot or is the name of one of the dictionary's methods.
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.update(modules)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._modules[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.register_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._modules
+
+    def clear(self) -> None:
+        """Remove all modules."""
+        self._modules.clear()
+
+    def pop(self, key: str) -> Any:
+        """Remove the module of this name and return it."""
+        return self._modules.pop(key)
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._modules.keys()
+
+    def values(self) -> Iterable[Any]:
+        """The modules."""
+        return self._modules.values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Pairs of name and module."""
+        return self._modules.items()
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Add modules by name; those of the same name are replaced."""
+        for key, module in dict(modules).items():
+            self[key] = module
+
+
+def _checked(container: Module, modules: Iterable[Any]) -> list[Module]:
+    modules = list(modules)
+    for module in modules:
+        if not isinstance(module, Module):
+            raise TypeError(f"{type(container).__name__}: expected a Module, got {type(module).__name__}")
+    return modules
+
+
+def _positive(count: Any) -> int:
+    if not isinstance(count, int) or count <= 0:
+        raise ValueError(f"Sequential: can only be repeated a positive number of times, got {count!r}")
+    return count

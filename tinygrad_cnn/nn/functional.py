@@ -1,0 +1,11 @@
+"""The operations that layers are made of, by PyTorch's names: ``import tinygrad_cnn.nn.functional as F``."""
+
+# ruff: noqa: F401  (this file does nothing but re-export)
+
+from ..ops.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
+from ..ops.conv import conv2d
+from ..ops.dropout import dropout
+from ..ops.linear import linear
+from ..ops.loss import cross_entropy, mse_loss, nll_loss
+from ..ops.norm import batch_norm
+from ..ops.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d

@@ -1,0 +1,123 @@
+"""Adam, and AdamW, which is Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import kernels
+from ..autograd import get_default_dtype, wrap
+from .optimizer import Optimizer, Params, check_at_least
+
+
+class Adam(Optimizer):
+    """Steps of about the same size for every parameter, as ``torch.optim.Adam``.
+
+    For a parameter p with gradient g (−g with maximize), at its step number t::
+
+        g = g + weight_decay · p
+        m = beta1 · m + (1 − beta1) · g
+        v = beta2 · v + (1 − beta2) · g²
+        p = p − lr · m / (1 − beta1^t) / (√(v / (1 − beta2^t)) + eps)
+
+    Args:
+        params: see ``Optimizer``.
+        lr: learning rate.
+        betas: beta1 and beta2, how slowly the averages m and v of g and g² follow.
+        eps: keeps the divisor away from 0.
+        weight_decay: strength of the pull towards 0.
+        amsgrad: divide by the largest v so far.
+        maximize: go up instead of down.
+        decoupled_weight_decay: shrink p by lr · weight_decay · p instead of adding to g (AdamW).
+
+    Raises:
+        ValueError: a negative setting; a beta outside [0, 1).
+
+    Reference:
+        Kingma, Ba: Adam: a method for stochastic optimization.  ICLR 2015.
+        Reddi, Kale, Kumar: On the convergence of Adam and beyond.  ICLR 2018 (amsgrad).
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )
+
+    def _check_settings(self, group: dict[str, Any]) -> None:
+        owner = type(self).__name__
+        for name in ("lr", "eps", "weight_decay"):
+            check_at_least(owner, name, group[name])
+        betas = group["betas"]
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"{owner}: betas must be two numbers of at least 0 and below 1, got {betas}")
+
+    def _update(self, state: dict[str, Any], array: np.ndarray, grad: np.ndarray, group: dict[str, Any]) -> None:
+        if not state:
+            state["step"] = wrap(np.zeros((), get_default_dtype().numpy_dtype))
+            state["exp_avg"] = wrap(np.zeros_like(array))
+            state["exp_avg_sq"] = wrap(np.zeros_like(array))
+            if group["amsgrad"]:
+                state["max_exp_avg_sq"] = wrap(np.zeros_like(array))
+        state["step"]._array[...] += 1
+        beta1, beta2 = group["betas"]
+        kernels.optim.adam(
+            array,
+            grad,
+            state["exp_avg"]._array,
+            state["exp_avg_sq"]._array,
+            state["max_exp_avg_sq"]._array if group["amsgrad"] else None,
+            step=int(state["step"]._array),
+            lr=float(group["lr"]),
+            beta1=float(beta1),
+            beta2=float(beta2),
+            eps=float(group["eps"]),
+            weight_decay=float(group["weight_decay"]),
+            decoupled=bool(group["decoupled_weight_decay"]),
+            maximize=bool(group["maximize"]),
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay, as ``torch.optim.AdamW``: p shrinks by lr · weight_decay · p before the step.
+
+    Args:
+        params, lr, betas, eps, amsgrad, maximize: see ``Adam``.
+        weight_decay: strength of the pull towards 0.
+
+    Reference:
+        Loshchilov, Hutter: Decoupled weight decay regularization.  ICLR 2019.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
