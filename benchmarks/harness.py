@@ -1,0 +1,183 @@
+"""The one harness: correctness first, then interleaved rounds of all sides, medians, spreads and ratios.
+
+Machines are shared and noisy, so a time alone says little.  Every round times every side once, one after the other,
+and what is reported is the median over the rounds of the *ratio* within a round, with the quartiles as spread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import gc
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+ROUNDS = 7
+SECONDS_PER_SAMPLE = 0.05
+
+_PACKAGES = ("tinygrad_cnn", "numpy", "numba", "torch", "onnxruntime", "jax", "mygrad", "autograd", "tinygrad")
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One line of a table: the time of each side and how much faster we are than the best other side.
+
+    Attributes:
+        name: the work, for example "training step, LeNet-5, batch 64".
+        seconds: the median time of one call, by side; ours comes first.
+        ratios: per other side, the quartiles (25 %, 50 %, 75 %) of its time divided by ours within a round.
+        error: the largest difference found by the correctness check, relative to the largest value compared.
+    """
+
+    name: str
+    seconds: dict[str, float]
+    ratios: dict[str, tuple[float, float, float]]
+    error: float
+
+    @property
+    def best_other(self) -> str:
+        """The quickest other side."""
+        return min(self.ratios, key=lambda side: self.seconds[side])
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster than the quickest other side: the median over the rounds."""
+        return self.ratios[self.best_other][1]
+
+    def __str__(self) -> str:
+        low, _, high = self.ratios[self.best_other]
+        others = "  ".join(f"{side} {1e3 * self.seconds[side]:.3f}" for side in self.ratios)
+        ours = next(iter(self.seconds))
+        return (
+            f"{self.name:<48} {ours} {1e3 * self.seconds[ours]:.3f} ms  {others}  "
+            f"ratio {self.ratio:.2f} ({low:.2f} to {high:.2f})  error {self.error:.1e}"
+        )
+
+
+def compare(
+    name: str,
+    sides: Mapping[str, Callable[[], Any]],
+    check: Callable[[], float],
+    tolerance: float,
+    rounds: int = ROUNDS,
+) -> Comparison:
+    """Check that all sides compute the same, then time them in turn.
+
+    Args:
+        name: the work.
+        sides: a call per side, ours first.
+        check: the largest relative difference between the sides' results, from the same inputs and weights.
+        tolerance: the most that may be.
+        rounds: how many times every side is timed.
+
+    Raises:
+        AssertionError: the results differ by more than the tolerance; nothing is timed then.
+    """
+    error = check()
+    if not error <= tolerance:
+        raise AssertionError(f"{name}: the results differ by {error:.3g}, more than {tolerance:.3g}")
+    repeats = {side: _repeats(call) for side, call in sides.items()}
+    samples: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side, call in sides.items():
+            samples[side].append(_time(call, repeats[side]))
+    ours, *others = sides
+    ratios = {}
+    for side in others:
+        within = [theirs / mine for theirs, mine in zip(samples[side], samples[ours])]
+        low, middle, high = statistics.quantiles(within, n=4, method="inclusive")
+        ratios[side] = (low, middle, high)
+    medians = {side: statistics.median(times) for side, times in samples.items()}
+    return Comparison(name, medians, ratios, error)
+
+
+def _repeats(call: Callable[[], Any]) -> int:
+    """How many calls make one sample long enough to time; warms the call up."""
+    call()
+    once = min(_time(call, 1) for _ in range(3))
+    return max(1, round(SECONDS_PER_SAMPLE / once))
+
+
+def _time(call: Callable[[], Any], repeats: int) -> float:
+    """Seconds per call.  The garbage collector runs before, not during."""
+    gc.collect()
+    gc.disable()
+    try:
+        start = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        return (time.perf_counter() - start) / repeats
+    finally:
+        gc.enable()
+
+
+def difference(ours: Any, theirs: Any) -> float:
+    """The largest absolute difference of two arrays, relative to the largest absolute value of the second."""
+    a, b = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    if a.shape != b.shape:
+        return float("inf")
+    return float(np.max(np.abs(a - b), initial=0.0) / max(float(np.max(np.abs(b), initial=0.0)), 1e-30))
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """The mean for ratios."""
+    return statistics.geometric_mean(values)
+
+
+def use_threads(count: int) -> None:
+    """Run both sides on ``count`` threads."""
+    import tinygrad_cnn
+
+    tinygrad_cnn.set_num_threads(count)
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(count)
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What a result depends on: processor, cores, threads, versions and date."""
+    from llvmlite import binding
+
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    features = binding.get_host_cpu_features()
+    return {
+        "processor": f"{binding.get_host_cpu_name()}, {'AVX-512' if features.get('avx512f') else 'AVX2 or less'}",
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "python": platform.python_version(),
+        "versions": versions,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def save(table: str, comparisons: Sequence[Comparison], threads: int) -> pathlib.Path:
+    """Write a table's results as JSON for ``benchmarks.tables``; returns the file."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{table}.json"
+    content = {
+        "table": table,
+        "machine": machine(threads),
+        "rows": [dataclasses.asdict(row) | {"best_other": row.best_other, "ratio": row.ratio} for row in comparisons],
+    }
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+    return path
