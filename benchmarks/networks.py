@@ -1,0 +1,166 @@
+"""Training steps and inference of whole networks against PyTorch's modes: ``python -m benchmarks.networks``.
+
+PyTorch runs eager on NCHW memory, eager on channels-last memory (weights and images converted before the clock
+starts) and, with ``--compile``, through ``torch.compile``; its Adam is the fused one.  Both sides start from the same
+weights, which are read back after the correctness check.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+import tinygrad_cnn
+
+from . import harness
+from .models import INPUT_SHAPES, lecture_cnn, lenet5, resnet20
+
+TRAINING = ((lecture_cnn, 64), (lecture_cnn, 256), (lenet5, 64), (lenet5, 256), (resnet20, 128))
+INFERENCE = ((lecture_cnn, 1), (lecture_cnn, 64), (lecture_cnn, 256), (lenet5, 1), (lenet5, 64), (lenet5, 256))
+NAMES = {lecture_cnn: "lecture CNN", lenet5: "LeNet-5", resnet20: "ResNet-20"}
+TOLERANCE = 2e-3  # of the largest gradient element: float32 sums in another order, through 20 layers
+
+
+def main() -> None:
+    """Run the tables that were asked for and save their results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=harness.ROUNDS)
+    parser.add_argument("--compile", action="store_true", help="add torch.compile (takes minutes to compile)")
+    parser.add_argument("--only", choices=["training", "inference"], help="one of the two tables")
+    options = parser.parse_args()
+    harness.use_threads(options.threads)
+    for table, cases, run in (("training", TRAINING, training), ("inference", INFERENCE, inference)):
+        if options.only in (None, table):
+            rows = []
+            for build, batch in cases:
+                rows.append(run(build, batch, options.compile, options.rounds))
+                print(rows[-1], flush=True)
+            harness.save(table, rows, options.threads)
+
+
+def data(build: Callable[[Any], Any], batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random images (batch, C, H, W) float32 and labels (batch,) int64."""
+    generator = np.random.default_rng(0)
+    images = generator.standard_normal((batch, *INPUT_SHAPES[build])).astype(np.float32)
+    return images, generator.integers(0, 10, batch)
+
+
+def same_models(build: Callable[[Any], Any]) -> tuple[Any, list[Any]]:
+    """Our network and two of PyTorch's with the same weights, the second in channels-last memory."""
+    tinygrad_cnn.manual_seed(0)
+    ours = build(tinygrad_cnn)
+    theirs = [build(torch), build(torch).to(memory_format=torch.channels_last)]
+    for model in theirs:
+        state = {name: torch.from_numpy(value.numpy().copy()) for name, value in ours.state_dict().items()}
+        model.load_state_dict(state)
+    return ours, theirs
+
+
+def training(build: Callable[[Any], Any], batch: int, compiled: bool, rounds: int) -> harness.Comparison:
+    """One step: zero_grad, forward, cross-entropy, backward, Adam."""
+    images, labels = data(build, batch)
+    ours, (nchw, last) = same_models(build)
+    x, target = tinygrad_cnn.from_numpy(images), tinygrad_cnn.from_numpy(labels)
+    their_x, their_target = torch.from_numpy(images), torch.from_numpy(labels)
+    last_x = their_x.contiguous(memory_format=torch.channels_last)
+
+    sides: dict[str, Callable[[], Any]] = {"tinygrad_cnn": step(tinygrad_cnn, ours, x, target)}
+    sides["torch NCHW"] = step(torch, nchw, their_x, their_target, fused=True)
+    sides["torch channels_last"] = step(torch, last, last_x, their_target, fused=True)
+    if compiled:
+        torch._dynamo.reset()
+        _, (_, model) = same_models(build)
+        sides["torch.compile"] = step(torch, torch.compile(model), last_x, their_target, fused=True)
+
+    def check() -> float:
+        for library, model, images, labels in (
+            (tinygrad_cnn, ours, x, target),
+            (torch, nchw, their_x, their_target),
+            (torch, last, last_x, their_target),
+        ):
+            model.zero_grad()
+            library.nn.functional.cross_entropy(model(images), labels).backward()
+        mine = [p.grad.numpy() for p in ours.parameters()]
+        return max(
+            harness.difference(a, p.grad.numpy())
+            for model in (nchw, last)
+            for a, p in zip(mine, model.parameters(), strict=True)
+        )
+
+    name = f"training step, {NAMES[build]}, batch {batch}"
+    return harness.compare(name, sides, check, TOLERANCE, rounds)
+
+
+def step(library: Any, model: Any, images: Any, labels: Any, **adam: Any) -> Callable[[], None]:
+    """A call that trains the model on one batch."""
+    optimizer = library.optim.Adam(model.parameters(), lr=1e-3, **adam)
+    cross_entropy = library.nn.functional.cross_entropy
+
+    def call() -> None:
+        optimizer.zero_grad()
+        cross_entropy(model(images), labels).backward()
+        optimizer.step()
+
+    return call
+
+
+def inference(build: Callable[[Any], Any], batch: int, compiled: bool, rounds: int) -> harness.Comparison:
+    """The logits of one batch, in eval mode, nothing recorded."""
+    images, _ = data(build, batch)
+    ours, (nchw, last) = same_models(build)
+    x, their_x = tinygrad_cnn.from_numpy(images), torch.from_numpy(images)
+    last_x = their_x.contiguous(memory_format=torch.channels_last)
+    sides: dict[str, Callable[[], Any]] = {"tinygrad_cnn": forward(tinygrad_cnn, ours, x)}
+    sides["torch NCHW"] = forward(torch, nchw, their_x)
+    sides["torch channels_last"] = forward(torch, last, last_x)
+    if compiled:
+        torch._dynamo.reset()
+        sides["torch.compile"] = forward(torch, torch.compile(last), last_x)
+    session = onnx_runtime(nchw, their_x)
+    if session is not None:
+        sides["ONNX Runtime"] = session
+
+    def check() -> float:
+        mine = sides["tinygrad_cnn"]().numpy()
+        others = [np.asarray(call()) for side, call in sides.items() if side != "tinygrad_cnn"]
+        return max(harness.difference(mine, other) for other in others)
+
+    return harness.compare(f"inference, {NAMES[build]}, batch {batch}", sides, check, TOLERANCE, rounds)
+
+
+def forward(library: Any, model: Any, images: Any) -> Callable[[], Any]:
+    """A call that gives the logits."""
+    model.eval()
+
+    def call() -> Any:
+        with library.inference_mode():
+            return model(images)
+
+    return call
+
+
+def onnx_runtime(model: Any, images: Any) -> Callable[[], Any] | None:
+    """ONNX Runtime on the exported network with as many threads as PyTorch, None where it is not installed."""
+    try:
+        import io
+
+        import onnx  # noqa: F401  (the exporter needs it)
+        import onnxruntime
+    except ImportError:
+        return None
+    exported = io.BytesIO()
+    torch.onnx.export(model.eval(), (images,), exported, dynamo=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(exported.getvalue(), options, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: images.numpy()}
+    return lambda: session.run(None, feed)[0]
+
+
+if __name__ == "__main__":
+    main()
