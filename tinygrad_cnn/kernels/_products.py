@@ -34,7 +34,9 @@ class Dot(NamedTuple):
     images: int
     source_size: int  # elements per image
     out_size: int
-    table: Array  # (S, P) where piece s of pixel t lies in an image, −1 for zeros
+    table: Array  # (S, P) where piece s of pixel t lies in an image, −1 for zeros; or (1, P), the first of them
+    pieces: int  # S
+    piece_step: int  # elements from piece to piece if the table has only the first
     run: int  # elements in a piece
     targets: Array  # (P,) where in an image of the output pixel t goes
     terms: Array  # (K,) where the matrix's rows lie
@@ -129,7 +131,8 @@ def run_dot(dot: Dot, source: Array, matrix: Array, bias: Array, workspace: Arra
         _tiles.dot_products(
             dot.work, threads, (source, zeros, panels, starts, sums, out), (dot.table, dot.targets, addresses),
             (first, first + step, dot.images, dot.source_size, dot.out_size, dot.run, dot.group_run, dot.groups,
-             dot.columns, per_group, block, splits, segments, area, relu, addresses.shape[1], sums.shape[1]),
+             dot.columns, per_group, block, splits, segments, area, relu, addresses.shape[1], sums.shape[1],
+             dot.pieces, dot.piece_step),
         )  # fmt: skip
 
 

@@ -209,6 +209,8 @@ def dot_tile(
     vectors: Any,
     sources: Any,
     shift: Any,
+    source_step: Any,
+    shift_step: Any,
     segments: Any,
     run: Any,
     weights: Any,
@@ -220,15 +222,17 @@ def dot_tile(
 ) -> Any:
     """One tile of a matrix product whose left rows lie in pieces anywhere in memory.
 
-    ``dot_tile(vectors, sources, shift, segments, run, weights, starts, floor, targets, target_shift, columns)`` writes, for the
+    ``dot_tile(vectors, sources, …, columns)`` writes, for the
     6 rows m and the columns l < ``columns``,
 
         target[m][l] = max(floor, start[m][l] + Σ_{s < segments} Σ_{r < run} source[s][m][r] · weights[s·run + r][l])
 
     Args:
         vectors: Literal 1 or 2: vectors per row.
-        sources: Address of the ``(segments, 6)`` addresses of the rows' pieces.
+        sources: Address of the 6 addresses of the rows' first pieces.
         shift: Bytes to add to each of them.
+        source_step: Bytes from there to the addresses of the next pieces; 0 where all rows' pieces lie evenly spaced
+        shift_step: and this many bytes apart.
         segments: Pieces of a row.
         run: Elements in a piece.
         weights: Address of the ``(segments·run, panel_width)`` packed panel.
@@ -244,13 +248,14 @@ def dot_tile(
     width = vectors.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, sources, shift, segments, run, weights, starts, floor, targets, target_shift, columns = args
-        emit = _Emitter(builder, signature.args[7])
+        _, sources, shift, source_step, shift_step, segments, run, weights, starts, floor, targets, target_shift, columns = args
+        emit = _Emitter(builder, signature.args[9])
         panel_bytes = VECTORS * VECTOR_BYTES
 
         def one_segment(s: Any, state: list[Any]) -> list[Any]:
-            row = builder.add(sources, builder.mul(s, emit.i64(8 * ROWS)))
-            pieces = [builder.add(emit.load_i64(row, 8 * m), shift) for m in range(ROWS)]
+            row = builder.add(sources, builder.mul(s, source_step))
+            move = builder.add(shift, builder.mul(s, shift_step))
+            pieces = [builder.add(emit.load_i64(row, 8 * m), move) for m in range(ROWS)]
 
             def one_term(r: Any, state: list[Any]) -> list[Any]:
                 panel, sums = state[0], state[1:]
@@ -283,7 +288,7 @@ def dot_tile(
                         emit.store_masked(sums[m * width + v], places[m], v * VECTOR_BYTES, mask)
         return context.get_dummy_value()
 
-    arguments = (vectors, sources, shift, segments, run, weights, starts, floor, targets, target_shift, columns)
+    arguments = (vectors, sources, shift, source_step, shift_step, segments, run, weights, starts, floor, targets, target_shift, columns)
     return types.void(*arguments), generate
 
 

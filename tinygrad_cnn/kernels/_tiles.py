@@ -107,19 +107,19 @@ def dot_products(worker, workers, numbers, zero):
     Floats: ``source``, that the left rows lie in; ``zeros``, as many as a pixel has channels; ``panels (groups · panels
     per group, K, width)``; ``starts (groups · panels per group, width)``, what the sums start from; ``sums (workers,
     tiles · 6 · width)``, scratch for interrupted sums; ``out``, written.
-    Ints: ``table (S, P)``, offset of piece s of pixel t in an image, −1 for zeros; ``targets (P,)``, where in an image
+    Ints: ``table (S or 1, P)``, offset of piece s of pixel t in an image, −1 for zeros; ``targets (P,)``, where in an image
     of ``out`` the pixel's results go; ``addresses (workers, 6 · (tiles · (S + 2) + 1))``, scratch, ``tiles`` being
     those of a task.
     Numbers: first task, task after the last, images, elements per image of source and of out, run (elements in a
     piece), elements per group in source, groups, columns per group, panels per group, pixels per task, parts that the
-    panels are cut into, S, P, 1 for ReLU, int64 of scratch and elements of sums per worker.
+    panels are cut into, pieces in the table, P, 1 for ReLU, int64 of scratch and elements of sums per worker, pieces of
+    a row, elements from piece to piece where the table has only the first.
     """
     own = numbers + 8 * FIRST
-    segments, area = get(own + 96), get(own + 104)
-    pixels = get(own + 16) * area
+    pixels = get(own + 16) * get(own + 104)
     count_panels, block, splits = get(own + 56) * get(own + 72), get(own + 80), get(own + 88)
     tasks = (pixels + block - 1) // block * splits
-    panel_bytes = segments * get(own + 40) * PANEL_BYTES
+    panel_bytes = get(own + 136) * get(own + 40) * PANEL_BYTES
     addresses = get(numbers + 64) + worker * get(own + 120) * 8
     for task in range(get(own) + worker, min(get(own + 8), tasks), workers):
         first = task // splits * block
@@ -138,23 +138,26 @@ def _find_rows(worker, numbers, first, count, zero, addresses):
     own = numbers + 8 * FIRST
     item = size_of(zero)
     image_bytes, out_bytes = get(own + 24) * item, get(own + 32) * item
-    segments, area = get(own + 96), get(own + 104)
-    sums = get(numbers + 32) + worker * get(own + 128) * item
+    pieces, area = get(own + 96), get(own + 104)
     tiles = (count + ROWS - 1) // ROWS
     place = addresses
-    places = addresses + tiles * segments * TILE_OF_INT64
+    places = addresses + tiles * pieces * TILE_OF_INT64
+    sums = get(numbers + 32) + worker * get(own + 128) * item
+    image, t = first // area, first % area
     for tile in range(tiles):
         for m in range(ROWS):
-            # The last tile repeats the last pixel: the same bits are computed and written again.
-            pixel = first + min(tile * ROWS + m, count - 1)
-            image, t = pixel // area, pixel % area
             origin = source + image * image_bytes
-            for s in range(segments):
+            for s in range(pieces):
                 offset = get(table + (s * area + t) * 8)
                 put(place + s * TILE_OF_INT64 + m * 8, zeros if offset < 0 else origin + offset * item)
             put(places + m * 8, out + image * out_bytes + get(targets + t * 8) * item)
             put(places + tiles * TILE_OF_INT64 + m * 8, sums + (tile * ROWS + m) * PANEL_BYTES)
-        place += segments * TILE_OF_INT64
+            # The last tile repeats the last pixel: the same bits are computed and written again.
+            if tile * ROWS + m + 1 < count:
+                t += 1
+                if t == area:
+                    image, t = image + 1, 0
+        place += pieces * TILE_OF_INT64
         places += TILE_OF_INT64
 
 
@@ -165,12 +168,13 @@ def _dot_panel(numbers, zero, count, panel, weights, addresses):
     item = size_of(zero)
     lanes = VECTOR_BYTES // item
     run, group_run, columns, per_group = get(own + 40), get(own + 48), get(own + 64), get(own + 72)
-    segments = get(own + 96)
+    stored, segments, piece_step = get(own + 96), get(own + 136), get(own + 144) * item
     floor = zero if get(own + 112) else lowest_of(zero)
     group, block = panel // per_group, panel % per_group
     left = columns - block * VECTORS * lanes
     tiles = (count + ROWS - 1) // ROWS
-    places = addresses + tiles * segments * TILE_OF_INT64
+    source_step = TILE_OF_INT64 if stored > 1 else 0
+    places = addresses + tiles * stored * TILE_OF_INT64
     sums = places + tiles * TILE_OF_INT64
     biases = sums + tiles * TILE_OF_INT64
     for m in range(ROWS):
@@ -186,18 +190,18 @@ def _dot_panel(numbers, zero, count, panel, weights, addresses):
         last = done + part >= whole
         bound = floor if last else lowest_of(zero)
         wide = left if last else VECTORS * lanes
-        shift = group * group_run * item + (done * item if segments == 1 else 0)
+        shift = group * group_run * item + done * (item if segments == 1 else piece_step)
         target_shift = (group * columns + block * VECTORS * lanes) * item if last else 0
         terms, parts = (part, 1) if segments == 1 else (run, part)
         for tile in range(tiles):
             row = tile * TILE_OF_INT64
-            pieces = addresses + row * segments + (0 if segments == 1 else done * TILE_OF_INT64)
+            pieces = addresses + row * stored + done * source_step
             begin = biases if done == 0 else sums + row
             end = places + row if last else sums + row
             if left > lanes:
-                dot_tile(2, pieces, shift, parts, terms, weights, begin, bound, end, target_shift, wide)
+                dot_tile(2, pieces, shift, source_step, piece_step, parts, terms, weights, begin, bound, end, target_shift, wide)
             else:
-                dot_tile(1, pieces, shift, parts, terms, weights, begin, bound, end, target_shift, wide)
+                dot_tile(1, pieces, shift, source_step, piece_step, parts, terms, weights, begin, bound, end, target_shift, wide)
         done += part
         weights += part * unit
 

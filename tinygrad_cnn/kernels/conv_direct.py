@@ -90,11 +90,15 @@ def forward_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
     run = group_channels
     if padding == (0, 0) and geometry.dilation[1] == 1 and geometry.groups == 1:
         columns, run = columns[:, :1], KW * C
+        rows = rows[:, :1]
+    table = _table(rows, columns, W, C)
     product = Dot(
         images=N,
         source_size=H * W * C,
         out_size=OH * OW * O,
-        table=_table(rows, columns, W, C),
+        table=table,
+        pieces=KH * KW * group_channels // run,
+        piece_step=geometry.dilation[0] * W * C if table.shape[0] == 1 else 0,
         run=run,
         targets=np.arange(OH * OW, dtype=np.int64) * O,
         terms=np.arange(KH * KW * group_channels, dtype=np.int64),
@@ -126,6 +130,8 @@ def input_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> list[Dot]
                     source_size=OH * OW * O,
                     out_size=H * W * C,
                     table=_table(vertical.sources, horizontal.sources, OW, O),
+                    pieces=tap.size,
+                    piece_step=0,
                     run=group_filters,
                     targets=place.reshape(-1) * C,
                     terms=((tap.reshape(-1, 1) + filters) * group_channels).reshape(-1),

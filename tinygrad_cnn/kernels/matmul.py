@@ -89,7 +89,7 @@ def _plan(a_shape: tuple[int, ...], b_shape: tuple[int, ...], trans_a: bool, tra
     rows = np.arange(M, dtype=np.int64)
     terms = np.arange(K, dtype=np.int64)
     return Dot(
-        images=1, source_size=0, out_size=0, table=rows[None] * K, run=K, targets=rows * L,
+        images=1, source_size=0, out_size=0, table=rows[None] * K, pieces=1, piece_step=0, run=K, targets=rows * L,
         terms=terms if trans_b else terms * L, column_step=K if trans_b else 1, group_step=0, groups=1, columns=L,
         group_run=K,
     )  # fmt: skip
