@@ -8,6 +8,9 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+ABSENT = {np.dtype(d): np.empty(0, d) for d in (np.float32, np.float64)}
+"""What a kernel gets for an optional array that is not there, by dtype: None would be another specialisation."""
+
 
 def flat_views(*arrays: Array) -> list[Array] | None:
     """All arrays as 1-d views in which equal places hold equal elements, or None if there are no such views.

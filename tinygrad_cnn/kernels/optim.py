@@ -18,9 +18,7 @@ import numpy as np
 from numba import prange
 
 from ._jit import Kernel, kernel
-from ._memory import Array, flat_views, in_layout_of
-
-_NO_ARRAY = {np.dtype(d): np.empty(0, d) for d in (np.float32, np.float64)}
+from ._memory import ABSENT, Array, flat_views, in_layout_of
 
 
 def sgd(
@@ -53,7 +51,7 @@ def sgd(
         first: This is the parameter's first step: the buffer's contents don't matter, and it becomes ``g``.
     """
     if buffer is None:
-        buffer = _NO_ARRAY[p.dtype]
+        buffer = ABSENT[p.dtype]
         momentum = 0.0
     keep, add = (0.0, 1.0) if first else (momentum, 1.0 - dampening)
     scalars = (-1.0 if maximize else 1.0, weight_decay, keep, add, momentum, nesterov, lr)

@@ -8,8 +8,8 @@ NumPy keeps the base alive as long as the array or any view of it (or a memoryvi
 it) lives; the lease gives its block back when it dies.  So there is no reference counting of our own, and nothing
 depends on the interpreter's.
 
-The pool never holds more than ``SLACK`` times what was in use at one time: when it needs a new block and has idle ones of
-other sizes, it frees those that were used longest ago.
+The pool never holds more than ``SLACK`` times what was in use at one time: when it needs a new block and has idle ones
+of other sizes, it frees those that were used longest ago.
 """
 
 from __future__ import annotations

@@ -1,0 +1,64 @@
+"""Memory layout: logically (N, C, H, W), physically channels-last.
+
+Users see PyTorch's shapes.  Convolution, pooling and normalisation compute on (N, H, W, C) memory, where the innermost
+dimension is a run of channels that fills vector registers whatever the image size, and what flows between them is a
+transposed view of such memory.  Images of one channel are in both layouts at once.  Convolution weights are logically
+(O, C, KH, KW), physically (O, KH, KW, C), and so are their gradients.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import kernels
+from ..autograd import Op, Tensor
+from ..kernels._memory import is_channels_last
+from . import buffers
+
+
+class ToChannelsLast(Op):
+    """The same (N, C, H, W) values in channels-last memory.  To the graph it is the identity."""
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        N, C, H, W = x.shape
+        out = buffers.empty((N, H, W, C), x.dtype)
+        if x.flags.carray and x.dtype.kind == "f":
+            kernels.layout.transpose.run(x.size, x.reshape(N, C, H * W), out.reshape(N, H * W, C))
+        else:
+            np.copyto(out, x.transpose(0, 2, 3, 1))
+        return out.transpose(0, 3, 1, 2)
+
+    def backward(self, grad: Tensor) -> tuple[Tensor]:
+        return (grad,)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """``x``, (N, C, H, W), if a kernel can read its memory as (N, H, W, C); else a copy that is so."""
+    return x if is_channels_last(x._array) else ToChannelsLast.apply(x)
+
+
+def nhwc(x: np.ndarray) -> np.ndarray:
+    """The (N, H, W, C) memory below an array that is channels-last."""
+    return x.transpose(0, 2, 3, 1)
+
+
+def nchw(x: np.ndarray) -> np.ndarray:
+    """The (N, C, H, W) array that (N, H, W, C) memory stands for."""
+    return x.transpose(0, 3, 1, 2)
+
+
+def prepared(x: np.ndarray) -> np.ndarray:
+    """``x`` if it is C-contiguous, aligned and writable, else a copy that is: what kernels are compiled for."""
+    return x if x.flags.carray else np.array(x, order="C")
+
+
+def rows(x: np.ndarray) -> np.ndarray:
+    """(N, C, d1, ...) as an (N·d1·..., C) matrix for kernels: a view of channels-last memory, else a copy."""
+    return prepared(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1]) if x.ndim > 2 else prepared(x)
+
+
+def from_rows(matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse of ``rows``: an array of this (N, C, d1, ...) shape on the matrix's memory."""
+    if len(shape) == 2:
+        return matrix
+    return np.moveaxis(matrix.reshape(shape[:1] + shape[2:] + shape[1:2]), -1, 1)

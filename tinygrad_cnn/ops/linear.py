@@ -1,0 +1,167 @@
+"""The fully connected layer: as convolution, three operations that are each other's derivatives.
+
+    L(x, w, g) = Σ g[m, o] · w[o, k] · x[m, k]
+
+The matrix products run on our own kernel, not on BLAS, so that the bits don't depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import kernels
+from ..autograd import Op, Tensor
+from ..errors import DTypeError, ShapeError
+from ..kernels._memory import ABSENT
+from . import buffers
+from .layout import prepared
+
+
+class Linear(Op):
+    """x (..., K) with weight (O, K) and bias (O,) or None: (..., O)."""
+
+    saves_inputs = {0: (1,), 1: (0,)}  # noqa: RUF012
+    makes_fresh_gradients = True
+
+    def forward(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+        out = product(_matrix(x), prepared(weight), False, True, bias)
+        return out.reshape(*x.shape[:-1], weight.shape[0])
+
+    def backward(self, grad: Tensor, x: Tensor | None, weight: Tensor | None) -> tuple[Tensor | None, ...]:
+        grad_x = grad_weight = grad_bias = None
+        if weight is not None:
+            grad_x = LinearInputGrad.apply(grad, weight)
+        if x is not None:
+            grad_weight = LinearWeightGrad.apply(x, grad)
+        if self.needs(2):
+            grad_bias = RowSum.apply(grad)
+        return grad_x, grad_weight, grad_bias
+
+
+class LinearInputGrad(Op):
+    """The gradient by x, (..., K), from grad (..., O) and weight (O, K)."""
+
+    saves_inputs = {0: (1,), 1: (0,)}  # noqa: RUF012
+    makes_fresh_gradients = True
+
+    def forward(self, grad: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        out = product(_matrix(grad), prepared(weight), False, False)
+        return out.reshape(*grad.shape[:-1], weight.shape[1])
+
+    def backward(self, x: Tensor, grad: Tensor | None, weight: Tensor | None) -> tuple[Tensor | None, ...]:
+        return (
+            None if weight is None else Linear.apply(x, weight, None),
+            None if grad is None else LinearWeightGrad.apply(x, grad),
+        )
+
+
+class LinearWeightGrad(Op):
+    """The gradient by weight, (O, K), from x (..., K) and grad (..., O)."""
+
+    saves_inputs = {0: (1,), 1: (0,)}  # noqa: RUF012
+    makes_fresh_gradients = True
+
+    def forward(self, x: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        return product(_matrix(grad), _matrix(x), True, False)
+
+    def backward(self, weight: Tensor, x: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+        return (
+            None if grad is None else LinearInputGrad.apply(grad, weight),
+            None if x is None else Linear.apply(x, weight, None),
+        )
+
+
+class RowSum(Op):
+    """(..., O) summed over all but the last dimension: the gradient by the bias."""
+
+    makes_fresh_gradients = True
+    shape: tuple[int, ...]
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.shape = x.shape
+        return _matrix(x).sum(axis=0)
+
+    def backward(self, grad: Tensor) -> tuple[Tensor]:
+        return (RowExpand.apply(grad, shape=self.shape),)
+
+
+class RowExpand(Op):
+    """(O,) repeated to ``shape``, (..., O): RowSum's adjoint."""
+
+    makes_fresh_gradients = True
+    shape: tuple[int, ...]
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        out = buffers.empty(self.shape, x.dtype)
+        out[...] = x
+        return out
+
+    def backward(self, grad: Tensor) -> tuple[Tensor]:
+        return (RowSum.apply(grad),)
+
+
+def product(a: np.ndarray, b: np.ndarray, trans_a: bool, trans_b: bool, bias: np.ndarray | None = None) -> np.ndarray:
+    """``op(a) @ op(b) + bias`` of two matrices that a kernel can read, as a new array."""
+    dtype = a.dtype
+    out = buffers.empty((a.shape[1 if trans_a else 0], b.shape[0 if trans_b else 1]), dtype)
+    size = kernels.matmul.workspace_size(a.shape, b.shape, trans_a, trans_b, dtype)
+    bias = ABSENT[dtype] if bias is None else prepared(bias)
+    kernels.matmul.matmul(a, b, trans_a, trans_b, bias, buffers.empty((size,), dtype), out)
+    return out
+
+
+def _matrix(x: np.ndarray) -> np.ndarray:
+    """(..., K) as (M, K) for kernels."""
+    if x.ndim == 2 and x.flags.carray:
+        return x
+    rows = 1
+    for side in x.shape[:-1]:
+        rows *= side
+    return prepared(x).reshape(rows, x.shape[-1])
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias``: every output is a weighted sum of all inputs.
+
+    Args:
+        input: (..., K), at least one dimension; float32 or float64.
+        weight: (O, K), or (K,) for a single output without a dimension of its own; input's dtype.
+        bias: (O,), or () where weight is (K,); default none.
+
+    Returns:
+        (..., O), or (...) where weight is (K,).  The bits do not depend on the number of threads.
+
+    Raises:
+        ShapeError: shapes that do not fit together.
+        DTypeError: not Tensors of one floating-point dtype (PyTorch also multiplies integers).
+    """
+    for argument, value in (("input", input), ("weight", weight), ("bias", bias)):
+        if not isinstance(value, Tensor) and not (value is None and argument == "bias"):
+            raise DTypeError(f"linear: {argument} must be a Tensor, got {type(value).__name__}")
+    x, w = input._array, weight._array
+    if x.dtype.kind != "f" or w.dtype != x.dtype:
+        raise DTypeError(f"linear: input and weight must both be float32 or float64, got {input.dtype}, {weight.dtype}")
+    if not x.ndim or w.ndim not in (1, 2) or x.shape[-1] != w.shape[-1]:
+        raise ShapeError(
+            f"linear: input has {x.shape[-1] if x.ndim else 'no'} features but weight expects "
+            f"{w.shape[-1] if w.ndim else 'none'}; input.shape={x.shape}, weight.shape={w.shape}"
+        )
+    if bias is not None:
+        _check_bias(bias, weight)
+    if w.ndim == 2:
+        return Linear.apply(input, weight, bias)
+    from .shape import squeeze, unsqueeze
+
+    return squeeze(Linear.apply(input, unsqueeze(weight, 0), None if bias is None else unsqueeze(bias, 0)), -1)
+
+
+def _check_bias(bias: Tensor, weight: Any) -> None:
+    if bias._array.shape != weight._array.shape[:-1]:
+        raise ShapeError(
+            f"linear: bias must have shape {weight._array.shape[:-1]}, one number for each output of weight, got "
+            f"bias.shape={bias._array.shape}, weight.shape={weight._array.shape}"
+        )
+    if bias._array.dtype != weight._array.dtype:
+        raise DTypeError(f"linear: bias is {bias.dtype} but weight is {weight.dtype}")

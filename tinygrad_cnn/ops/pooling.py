@@ -1,0 +1,316 @@
+"""Pooling: the maximum or the average of every window, channel by channel.
+
+Max pooling remembers for each output which place of its window won.  Its gradient puts every output's gradient there
+(``MaxPoolGrad``, a scatter); the gradient of that takes values from there (``MaxPoolGather``), and the two are each
+other's adjoint, so every order of derivative exists.  Average pooling is linear: it and its adjoint suffice.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import kernels
+from ..autograd import Op, Tensor, wrap
+from ..errors import ShapeError
+from . import buffers
+from .layout import channels_last, nchw, nhwc
+from .window import Pair, check_image, on_batch, pair
+
+
+class Window(NamedTuple):
+    """What slides over the image; pairs are (vertical, horizontal)."""
+
+    size: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The eight integers that kernels take."""
+        return (*self.size, *self.stride, *self.padding, *self.dilation)
+
+
+class MaxPool2d(Op):
+    """x (N, C, H, W), channels-last: the maxima and their places p·KW + q in the window, both (N, C, OH, OW)."""
+
+    saves_outputs = (1,)
+    makes_fresh_gradients = True
+    window: Window
+    out_size: Pair
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = nhwc(x)
+        shape = (x.shape[0], *self.out_size, x.shape[3])
+        out = buffers.empty(shape, x.dtype)
+        KH, KW = self.window.size
+        places = buffers.empty(shape, np.dtype(np.uint8 if KH * KW <= 255 else np.int32))
+        kernels.pool.max_forward.run(out.size * KH * KW, x, *self.window.numbers, out, places)
+        return nchw(out), nchw(places)
+
+    def backward(self, grad: Tensor, _: None, places: Tensor) -> tuple[Tensor]:
+        size = self.input_shape(0)[2:]
+        return (MaxPoolGrad.apply(channels_last(grad), places, window=self.window, size=size),)
+
+
+class MaxPoolGrad(Op):
+    """Every window's gradient at the pixel that won it: grad and places (N, C, OH, OW), out (N, C, H, W)."""
+
+    saves_inputs = (1,)
+    makes_fresh_gradients = True
+    window: Window
+    size: Pair
+
+    def forward(self, grad: np.ndarray, places: np.ndarray) -> np.ndarray:
+        grad, places = nhwc(grad), nhwc(places)
+        out = buffers.empty((grad.shape[0], *self.size, grad.shape[3]), grad.dtype)
+        KH, KW = self.window.size
+        work = out.size + grad.size * KH * KW
+        kernels.pool.max_backward.run(work, grad, places, *self.window.numbers, out)
+        return nchw(out)
+
+    def backward(self, x: Tensor, places: Tensor) -> tuple[Tensor | None, ...]:
+        return MaxPoolGather.apply(channels_last(x), places, window=self.window, size=self.size), None
+
+
+class MaxPoolGather(Op):
+    """The pixels that won: x (N, C, H, W) and places (N, C, OH, OW), out like places."""
+
+    saves_inputs = (1,)
+    makes_fresh_gradients = True
+    window: Window
+    size: Pair
+
+    def forward(self, x: np.ndarray, places: np.ndarray) -> np.ndarray:
+        x, places = nhwc(x), nhwc(places)
+        out = buffers.empty(places.shape, x.dtype)
+        kernels.pool.max_gather.run(out.size * 4, x, places, *self.window.numbers[1:], out)
+        return nchw(out)
+
+    def backward(self, grad: Tensor, places: Tensor) -> tuple[Tensor | None, ...]:
+        return MaxPoolGrad.apply(channels_last(grad), places, window=self.window, size=self.size), None
+
+
+class AveragePool2d(Op):
+    """The average over windows given by two tables (see the kernel): x (N, C, H, W), channels-last."""
+
+    saves_inputs = (1, 2)
+    makes_fresh_gradients = True
+
+    def forward(self, x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        x = nhwc(x)
+        out = buffers.empty((x.shape[0], len(rows), len(columns), x.shape[3]), x.dtype)
+        kernels.pool.average_forward.run(x.size + out.size, x, rows, columns, out)
+        return nchw(out)
+
+    def backward(self, grad: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor | None, ...]:
+        size = self.input_shape(0)[2:]
+        return AveragePoolGrad.apply(channels_last(grad), rows, columns, size=size), None, None
+
+
+class AveragePoolGrad(Op):
+    """Every window's gradient spread evenly over its pixels: grad (N, C, OH, OW), out (N, C, H, W)."""
+
+    saves_inputs = (1, 2)
+    makes_fresh_gradients = True
+    size: Pair
+
+    def forward(self, grad: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        grad = nhwc(grad)
+        out = buffers.empty((grad.shape[0], *self.size, grad.shape[3]), grad.dtype)
+        users = _users(rows, self.size[0])
+        kernels.pool.average_backward.run(out.size + grad.size, grad, rows, columns, users, out)
+        return nchw(out)
+
+    def backward(self, x: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor | None, ...]:
+        return AveragePool2d.apply(channels_last(x), rows, columns), None, None
+
+
+def _users(windows: np.ndarray, size: int) -> np.ndarray:
+    """(size, 2): the first window that contains each place and the one after the last; starts and ends increase."""
+    places = np.arange(size)
+    first = np.searchsorted(windows[:, 1], places, side="right")
+    after = np.searchsorted(windows[:, 0], places, side="right")
+    return np.stack([first, after], axis=1).astype(np.int64)
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest value of every window, channel by channel.
+
+    Args:
+        input: (N, C, H, W), or (C, H, W) for one image; float32 or float64.
+        kernel_size: size of the window; an int or (vertical, horizontal).
+        stride: step between windows.  Default: ``kernel_size``.
+        padding: rows and columns of −infinity around the image, at most half of what a window spans.  Default 0.
+        dilation: distance between the pixels that one window reads.  Default 1.
+        ceil_mode: also count the windows that start inside the padded image but reach beyond it.
+        return_indices: also return where each maximum lies.
+
+    Returns:
+        (N, C, OH, OW), or (C, OH, OW), with
+        ``OH = floor((H + 2·padding − dilation·(kernel_size − 1) − 1) / stride) + 1``; NaN where a window contains one.
+        With ``return_indices``, also int64 indices h·W + w of that shape.  The gradient goes to the first of equal maxima.
+
+    Raises:
+        ShapeError: sizes that do not fit together.
+        DTypeError: input is not a floating-point Tensor (PyTorch also pools integers).
+
+    Reference:
+        M. Ranzato, F.-J. Huang, Y.-L. Boureau, Y. LeCun, "Unsupervised learning of invariant feature hierarchies with
+        applications to object recognition", CVPR 2007.
+    """
+    window = _window("max_pool2d", kernel_size, stride, padding, dilation)
+    check_image("max_pool2d", input)
+    size = input._array.shape[-2:]
+    out_size = _out_size("max_pool2d", input._array.shape, window, ceil_mode)
+
+    def pool(x: Tensor) -> Any:
+        out, places = MaxPool2d.apply(x, window=window, out_size=out_size)
+        return (out, wrap(_indices(places._array, window, size))) if return_indices else out
+
+    return on_batch(pool, input)
+
+
+def _indices(places: np.ndarray, window: Window, size: Pair) -> np.ndarray:
+    """Places in windows (N, C, OH, OW) as indices h·W + w into the image, int64."""
+    p, q = np.divmod(places.astype(np.int64), window.size[1])
+    i, j = np.arange(places.shape[2])[:, None], np.arange(places.shape[3])
+    h = i * window.stride[0] + p * window.dilation[0] - window.padding[0]
+    w = j * window.stride[1] + q * window.dilation[1] - window.padding[1]
+    return h * size[1] + w
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The average of every window, channel by channel.
+
+    Args:
+        input: (N, C, H, W), or (C, H, W) for one image; float32 or float64.
+        kernel_size: size of the window; an int or (vertical, horizontal).
+        stride: step between windows.  Default: ``kernel_size``.
+        padding: rows and columns of zeros around the image, at most half the window.  Default 0.
+        ceil_mode: also count the windows that start inside the padded image but reach beyond it.
+        count_include_pad: divide by the window's size with its zeros; else by the pixels in the image.
+        divisor_override: divide by this number instead.
+
+    Returns:
+        (N, C, OH, OW), or (C, OH, OW), with ``OH = floor((H + 2·padding − kernel_size) / stride) + 1``.
+
+    Raises:
+        ShapeError: sizes that do not fit together; a divisor of 0.
+        DTypeError: input is not a floating-point Tensor.
+    """
+    window = _window("avg_pool2d", kernel_size, stride, padding, 1)
+    check_image("avg_pool2d", input)
+    if divisor_override is not None and divisor_override == 0:
+        raise ShapeError("avg_pool2d: divisor_override must not be 0")
+    out_size = _out_size("avg_pool2d", input._array.shape, window, ceil_mode)
+    tables = [
+        _sliding(input._array.shape[axis - 2], out_size[axis], axis, window, count_include_pad) for axis in (0, 1)
+    ]
+    if divisor_override is not None:
+        tables[0][:, 2], tables[1][:, 2] = divisor_override, 1
+    rows, columns = wrap(tables[0]), wrap(tables[1])
+    return on_batch(lambda x: AveragePool2d.apply(x, rows, columns), input)
+
+
+def _sliding(size: int, count: int, axis: int, window: Window, count_padding: bool) -> np.ndarray:
+    """The table of windows (start, end, divisor) along one axis of the image."""
+    start = np.arange(count, dtype=np.int64) * window.stride[axis] - window.padding[axis]
+    end = np.minimum(start + window.size[axis], size + window.padding[axis])
+    inside = np.maximum(start, 0), np.minimum(end, size)
+    return np.stack([*inside, end - start if count_padding else inside[1] - inside[0]], axis=1)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: int | tuple[int | None, int | None]) -> Tensor:
+    """Average pooling to a given output size: window i covers the rows ``floor(i·H/OH)`` to ``ceil((i+1)·H/OH)``.
+
+    Args:
+        input: (N, C, H, W), or (C, H, W) for one image; float32 or float64.
+        output_size: OH and OW, an int or a pair; None keeps the input's size.
+
+    Returns:
+        (N, C, OH, OW), or (C, OH, OW).  Size 1 averages each channel to one number ("global average pooling").
+
+    Raises:
+        ShapeError: a negative size, or an image without pixels.
+        DTypeError: input is not a floating-point Tensor.
+
+    Reference:
+        M. Lin, Q. Chen, S. Yan, "Network in network", ICLR 2014 (global average pooling).
+    """
+    check_image("adaptive_avg_pool2d", input)
+    size = input._array.shape[-2:]
+    if isinstance(output_size, tuple | list):
+        output_size = tuple([s if o is None else o for o, s in zip(output_size, size)])  # type: ignore[assignment]
+    out_size = pair("adaptive_avg_pool2d", "output_size", output_size, 0)
+    if 0 in size:
+        raise ShapeError(f"adaptive_avg_pool2d: input has no pixels; input.shape={input._array.shape}")
+    tables = [_adaptive(size[axis], out_size[axis]) for axis in (0, 1)]
+    rows, columns = wrap(tables[0]), wrap(tables[1])
+    return on_batch(lambda x: AveragePool2d.apply(x, rows, columns), input)
+
+
+def _adaptive(size: int, count: int) -> np.ndarray:
+    """The table of ``count`` windows (start, end, divisor) that cover ``size`` places."""
+    i = np.arange(count, dtype=np.int64)
+    start, end = i * size // max(count, 1), -(-(i + 1) * size // max(count, 1))
+    return np.stack([start, end, end - start], axis=1)
+
+
+def _window(name: str, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Window:
+    """The checked parameters.
+
+    Raises:
+        DTypeError, ShapeError: not ints or pairs of ints in their range; padding above half of what a window spans.
+    """
+    size = pair(name, "kernel_size", kernel_size, 1)
+    step = size if stride is None or stride == [] or stride == () else pair(name, "stride", stride, 1)
+    window = Window(size, step, pair(name, "padding", padding, 0), pair(name, "dilation", dilation, 1))
+    for axis in (0, 1):
+        span = window.dilation[axis] * (size[axis] - 1) + 1
+        if window.padding[axis] > span // 2:
+            raise ShapeError(
+                f"{name}: padding must be at most half of what a window spans, got padding={window.padding}, "
+                f"kernel_size={size}, dilation={window.dilation}"
+            )
+    return window
+
+
+def _out_size(name: str, shape: tuple[int, ...], window: Window, ceil_mode: bool) -> Pair:
+    """(OH, OW) for an input of this shape.
+
+    Raises:
+        ShapeError: no window fits, or there are no channels.
+    """
+    out = []
+    for axis in (0, 1):
+        size, stride, padding = shape[axis - 2], window.stride[axis], window.padding[axis]
+        room = size + 2 * padding - window.dilation[axis] * (window.size[axis] - 1) - 1
+        count = (room + stride - 1 if ceil_mode else room) // stride + 1
+        if ceil_mode and (count - 1) * stride >= size + padding:  # the last one would start beyond the image
+            count -= 1
+        out.append(count)
+    if out[0] < 1 or out[1] < 1 or 0 in shape[-3:]:
+        raise ShapeError(
+            f"{name}: no window of kernel_size={window.size}, dilation={window.dilation} fits into the input; "
+            f"input.shape={shape}, padding={window.padding}"
+        )
+    return out[0], out[1]
