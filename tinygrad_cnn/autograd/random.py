@@ -91,6 +91,15 @@ class Generator:
             values = (self.long_words(count) & np.uint64(2**53 - 1)).astype(np.float64) * 2.0**-53
         return values.reshape(shape)
 
+    def uniform_between(self, low: float, high: float, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Uniform on [low, high): ``u · (high − low) + low``, rounded once.
+
+        PyTorch's compiler fuses this product and sum wherever the processor can (AVX2, AVX-512, ARM), so rounding each
+        of them would miss half of PyTorch's numbers by one bit.
+        """
+        start = dtype.type(low)
+        return _fused_multiply_add(self.uniform(shape, dtype), dtype.type(high) - start, start)
+
     def bernoulli(self, p: float | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """A bool array that is True with probability p: a float64 uniform below p."""
         return self.uniform(shape, np.dtype(np.float64)) < p
@@ -145,6 +154,45 @@ def _box_muller(uniforms: np.ndarray) -> np.ndarray:
     radius = np.sqrt(-2 * np.log(one - blocks[:, 0]))
     angle = two_pi * blocks[:, 1]
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)
+
+
+def _fused_multiply_add(x: np.ndarray, factor: np.floating, term: np.floating) -> np.ndarray:
+    """``x · factor + term`` rounded once, in x's dtype, float32 or float64.
+
+    Reference:
+        Boldo, Melquiond: Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd.
+        IEEE Trans. Comput. 57 (2008).
+    """
+    if x.dtype == np.float32:  # the product is exact in float64
+        return _sum_rounded_to_odd(x.astype(np.float64) * np.float64(factor), np.float64(term)).astype(np.float32)
+    product, product_error = _exact_product(x, factor)
+    small, small_error = _exact_sum(product_error, term)
+    large, large_error = _exact_sum(product, small)
+    return large + _sum_rounded_to_odd(small_error, large_error)
+
+
+def _exact_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """a + b and its rounding error (Knuth)."""
+    total = a + b
+    b_part = total - a
+    return total, (a - (total - b_part)) + (b - b_part)
+
+
+def _exact_product(a: Any, b: Any) -> tuple[Any, Any]:
+    """a · b and its rounding error (Dekker), from halves of 26 bits."""
+    splitter = 2.0**27 + 1
+    a_high = splitter * a - (splitter * a - a)
+    b_high = splitter * b - (splitter * b - b)
+    a_low, b_low = a - a_high, b - b_high
+    product = a * b
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+def _sum_rounded_to_odd(a: Any, b: Any) -> Any:
+    """a + b in float64: exact, or the neighbour with an odd last bit, so that rounding it again is right."""
+    total, error = _exact_sum(a, b)
+    inexact_and_even = (error != 0) & (total.view(np.int64) & 1 == 0)
+    return np.where(inexact_and_even, np.nextafter(total, np.where(error > 0, np.inf, -np.inf)), total)
 
 
 default_generator = Generator()

@@ -67,8 +67,8 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     dtype = _floating(tensor, "uniform_")
     if not a <= b:
         raise ValueError(f"uniform_: a must not be above b, got a={a}, b={b}")
-    values = (generator or default_generator).uniform(tensor.shape, dtype)
-    return _fill(tensor, values * dtype.type(b - a) + dtype.type(a), "uniform_")
+    values = (generator or default_generator).uniform_between(a, b, tensor.shape, dtype)
+    return _fill(tensor, values, "uniform_")
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
@@ -142,7 +142,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | No
         ShapeError: fewer than two dimensions.
         DTypeError: the tensor is not of a floating-point dtype.
     """
-    bound = math.sqrt(3.0) * gain * math.sqrt(2.0 / sum(fans(tensor)))
+    bound = math.sqrt(3.0) * (gain * math.sqrt(2.0 / sum(fans(tensor))))
     return uniform_(tensor, -bound, bound, generator)
 
 

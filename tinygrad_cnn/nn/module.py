@@ -114,10 +114,10 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter):
-            self._forget(name)
+            self._forget(name, but="_parameters")
             self.register_parameter(name, value)
         elif isinstance(value, Module):
-            self._forget(name)
+            self._forget(name, but="_modules")
             self.register_module(name, value)
         else:
             for kind in _REGISTRIES:
@@ -146,14 +146,15 @@ class Module:
         names = {*dir(type(self)), *self.__dict__, *self._parameters, *self._buffers, *self._modules}
         return sorted(name for name in names if not name[:1].isdigit())
 
-    def _forget(self, name: str) -> None:
-        """Take an attribute out of wherever it is, so that it can become something else."""
+    def _forget(self, name: str, but: str | None = None) -> None:
+        """Take an attribute out of wherever it is but the one registry, where it keeps its place in the order."""
         if "_modules" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__}: call super().__init__() before assigning {name!r}")
         self.__dict__.pop(name, None)
         self._not_saved.discard(name)
         for kind in _REGISTRIES:
-            self.__dict__[kind].pop(name, None)
+            if kind != but:
+                self.__dict__[kind].pop(name, None)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a Parameter under this name; None reserves the name, as ``bias=False`` does.

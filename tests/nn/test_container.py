@@ -1,0 +1,124 @@
+"""Sequential, ModuleList and ModuleDict behave as lists and dictionaries, and as PyTorch's."""
+
+from __future__ import annotations
+
+import pytest
+
+from tinygrad_cnn import nn
+
+
+class Plus(nn.Module):
+    """Adds a number, so that the order of modules shows in the result."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__()
+        self.number = number
+
+    def forward(self, text: str) -> str:
+        return text + self.number
+
+    def extra_repr(self) -> str:
+        return self.number
+
+
+def chain(text: str) -> nn.Sequential:
+    return nn.Sequential(*map(Plus, text))
+
+
+def spelled(modules) -> str:
+    return "".join(module.number for module in modules)
+
+
+def test_sequential_calls_in_order():
+    assert chain("abc")("") == "abc"
+    assert nn.Sequential()("x") == "x"
+
+
+def test_sequential_with_names():
+    net = nn.Sequential({"conv": Plus("a"), "act": Plus("b")})
+    assert net("") == "ab"
+    assert net.conv.number == "a"
+    assert list(net[1:]._modules) == ["act"]
+    net.append(Plus("c"))
+    assert list(net._modules) == ["conv", "act", "2"]
+
+
+def test_sequential_is_a_list():
+    net = chain("abcd")
+    assert (len(net), net[0].number, net[-1].number, net[1:3]("")) == (4, "a", "d", "bc")
+    assert [m.number for m in net] == list("abcd")
+    net[1] = Plus("x")
+    assert net("") == "axcd"
+    del net[0]
+    assert net("") == "xcd"
+    assert list(net._modules) == ["0", "1", "2"]
+    del net[1:]
+    assert net("") == "x"
+    assert net.append(Plus("y")).insert(0, Plus("w")).insert(-1, Plus("v")).extend(map(Plus, "z1"))("") == "wxvy" + "z1"
+    assert net.pop(-1).number == "1"
+    assert (net + chain("!"))("") == "wxvyz!"
+    net += chain("?")
+    assert net("") == "wxvyz?"
+    assert (chain("ab") * 2)("") == (2 * chain("ab"))("") == "abab"
+    net = chain("ab")
+    net *= 3
+    assert net("") == "ababab"
+
+
+def test_module_list():
+    modules = nn.ModuleList(map(Plus, "abc"))
+    assert spelled(modules) == "abc"
+    assert spelled(modules[1:]) == "bc"
+    assert modules[-1].number == "c"
+    modules += map(Plus, "de")
+    modules[0] = Plus("x")
+    del modules[1]
+    modules.insert(1, Plus("y"))
+    assert spelled(modules + nn.ModuleList([Plus("!")])) == "xycde!"
+    assert modules.pop(0).number == "x"
+    assert len(modules) == 4
+    assert repr(nn.ModuleList()) == "ModuleList()"
+    assert repr(nn.ModuleList([Plus("a"), Plus("a"), Plus("b")])) == (
+        "ModuleList(\n  (0-1): 2 x Plus(a)\n  (2): Plus(b)\n)"
+    )
+
+
+def test_module_dict():
+    modules = nn.ModuleDict({"a": Plus("1"), "b": Plus("2")})
+    modules["c"] = Plus("3")
+    modules.update([("a", Plus("4"))])
+    assert list(modules) == list(modules.keys()) == ["a", "b", "c"]
+    assert spelled(modules.values()) == "423"
+    assert [name for name, _ in modules.items()] == ["a", "b", "c"]
+    assert "b" in modules
+    assert modules.pop("b").number == "2"
+    del modules["c"]
+    assert (len(modules), modules["a"].number) == (1, "4")
+    modules.clear()
+    assert len(modules) == 0
+
+
+ERRORS = [
+    (lambda: nn.Sequential(1), TypeError, "Sequential: expected a Module, got int"),
+    (lambda: nn.ModuleList([Plus("a"), "b"]), TypeError, "ModuleList: expected a Module, got str"),
+    (lambda: nn.ModuleDict({"a": 1}), TypeError, "'a' must be a Module or None, got int"),
+    (lambda: nn.ModuleDict({"keys": Plus("a")}), KeyError, "already has an attribute 'keys'"),
+    (lambda: chain("ab")[2], IndexError, "Sequential: index 2 is out of range for 2 modules"),
+    (lambda: chain("ab").insert(5, Plus("c")), IndexError, "insert: index 5 is out of range for 2 modules"),
+    (lambda: chain("ab").append(3), TypeError, "'2' must be a Module or None, got int"),
+    (lambda: chain("ab") + nn.ModuleList(), TypeError, "can only be added to a Sequential, got ModuleList"),
+    (lambda: chain("ab") * 0, ValueError, "positive number of times, got 0"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), ERRORS)
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_refused_module_changes_nothing():
+    net = chain("ab")
+    with pytest.raises(TypeError):
+        net.extend([Plus("c"), 4])
+    assert net("") == "ab"
