@@ -15,6 +15,7 @@ import numpy as np
 from . import _tiles
 from ._jit import get_num_threads
 from ._simd import ROWS, panel_width
+from ._tasks import TaskKernel
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -106,8 +107,17 @@ def dot_workspace(dot: Dot, dtype: Any) -> int:
     return carver.used
 
 
-def run_dot(dot: Dot, source: Array, matrix: Array, bias: Array, workspace: Array, out: Array, relu: bool) -> None:
-    """Pack the matrix, then launch `_tiles.dot_products` over all tasks."""
+def run_dot(
+    dot: Dot,
+    source: Array,
+    matrix: Array,
+    bias: Array,
+    workspace: Array,
+    out: Array,
+    relu: bool,
+    products: TaskKernel = _tiles.dot_products,
+) -> None:
+    """Pack the matrix, then launch ``products`` over all tasks."""
     dtype = out.dtype
     threads = get_num_threads()
     # The threads may have become more since the workspace was measured: use as many as it has room for.
@@ -128,7 +138,7 @@ def run_dot(dot: Dot, source: Array, matrix: Array, bias: Array, workspace: Arra
     segments, area = dot.table.shape
     step = max(threads, tasks * LAUNCH_WORK // max(1, dot.work))
     for first in range(0, tasks, step):
-        _tiles.dot_products(
+        products(
             dot.work, threads, (source, zeros, panels, starts, sums, out), (dot.table, dot.targets, addresses),
             (first, first + step, dot.images, dot.source_size, dot.out_size, dot.run, dot.group_run, dot.groups,
              dot.columns, per_group, block, splits, segments, area, relu, addresses.shape[1], sums.shape[1],
@@ -176,7 +186,7 @@ def outer_tasks(outer: Outer, dtype: Any) -> tuple[int, int]:
     sums would leave the L2 cache (256 KB) is cut by terms first, and a result cut into enough parts needs no chunks.
     """
     width = panel_width(dtype)
-    size = outer.table.shape[0] * _round_up(outer.terms.size, ROWS) * _round_up(outer.columns, width)
+    size = outer.table.shape[0] * round_up(outer.terms.size, ROWS) * round_up(outer.columns, width)
     size *= outer.groups * np.dtype(dtype).itemsize
     units = outer.groups * outer.table.shape[0] * -(-outer.terms.size // ROWS)
     splits = max(1, min(units, -(-size // (256 * 1024))))
@@ -196,7 +206,7 @@ def zero_row(size: int, dtype: Any) -> Array:
     return np.zeros(max(1, size), dtype)
 
 
-def _round_up(value: int, step: int) -> int:
+def round_up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
@@ -220,7 +230,7 @@ def _dot_tasks(dot: Dot, width: int, threads: int) -> tuple[int, int]:
         return BLOCK, 1
     if panels >= 2 * threads:
         return BLOCK, 2 * threads
-    return min(BLOCK, max(ROWS, _round_up(-(-pixels // (2 * threads)), ROWS))), 1
+    return min(BLOCK, max(ROWS, round_up(-(-pixels // (2 * threads)), ROWS))), 1
 
 
 def _dot_size(dot: Dot, dtype: Any, threads: int) -> int:

@@ -139,38 +139,43 @@ def copy_row(typing_context: Any, source: Any, target: Any, columns: Any, zero: 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         source, target, columns, _ = args
         emit = _Emitter(builder, signature.args[3])
-        full = builder.icmp_signed(">=", columns, emit.i64(VECTORS * emit.lanes))
-        with builder.if_else(full, likely=True) as (then, otherwise):
-            with then:
-                for v in range(VECTORS):
-                    emit.store(emit.load(source, v * VECTOR_BYTES), target, v * VECTOR_BYTES)
-            with otherwise:
-                for v in range(VECTORS):
-                    mask = emit.first_lanes(builder.sub(columns, emit.i64(v * emit.lanes)))
-                    emit.store(emit.load_masked(source, v * VECTOR_BYTES, mask), target, v * VECTOR_BYTES)
+
+        def copy(masks: list[Any] | None) -> None:
+            for v, value in enumerate(emit.load_panel(source, VECTORS, masks)):
+                emit.store(value, target, v * VECTOR_BYTES)
+
+        emit.full_or_masked(columns, copy)
         return context.get_dummy_value()
 
     return types.void(source, target, columns, zero), generate
 
 
 @intrinsic
-def add_rows(typing_context: Any, rows: Any, count: Any, target: Any, zero: Any) -> Any:
-    """``add_rows(rows, count, target, zero)``: ``target[:] += Σ_t rows[t, :]`` for full panel rows."""
+def add_rows(
+    typing_context: Any, rows: Any, step: Any, columns: Any, count: Any, target: Any, zero: Any
+) -> Any:
+    """``add_rows(rows, step, columns, count, target, zero)``: add rows up, into a full panel row.
+
+    ``target[l] += Σ_{t < count} rows[t][l]`` for l < ``columns``, rows lying ``step`` bytes apart.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        rows, count, target, _ = args
-        emit = _Emitter(builder, signature.args[3])
+        rows, step, columns, count, target, _ = args
+        emit = _Emitter(builder, signature.args[5])
 
-        def one_row(t: Any, state: list[Any]) -> list[Any]:
-            row = builder.add(rows, builder.mul(t, emit.i64(VECTORS * VECTOR_BYTES)))
-            return [builder.fadd(total, emit.load(row, v * VECTOR_BYTES)) for v, total in enumerate(state)]
+        def sum_up(masks: list[Any] | None) -> None:
+            def one_row(t: Any, state: list[Any]) -> list[Any]:
+                row = emit.load_panel(builder.add(rows, builder.mul(t, step)), VECTORS, masks)
+                return [builder.fadd(total, value) for total, value in zip(state, row)]
 
-        totals = emit.loop(count, [emit.load(target, v * VECTOR_BYTES) for v in range(VECTORS)], one_row)
-        for v, total in enumerate(totals):
-            emit.store(total, target, v * VECTOR_BYTES)
+            totals = emit.loop(count, emit.load_panel(target, VECTORS, None), one_row)
+            for v, total in enumerate(totals):
+                emit.store(total, target, v * VECTOR_BYTES)
+
+        emit.full_or_masked(columns, sum_up)
         return context.get_dummy_value()
 
-    return types.void(rows, count, target, zero), generate
+    return types.void(rows, step, columns, count, target, zero), generate
 
 
 @intrinsic
@@ -348,6 +353,134 @@ def outer_tile(
 
 
 @intrinsic
+def depthwise_tile(
+    typing_context: Any,
+    sources: Any,
+    shift: Any,
+    segments: Any,
+    weights: Any,
+    start: Any,
+    floor: Any,
+    targets: Any,
+    columns: Any,
+) -> Any:
+    """`dot_tile` where every channel has a filter of its own: vectors of pixels instead of single elements.
+
+    ``depthwise_tile(sources, shift, segments, weights, start, floor, targets, columns)`` writes, for 6 pixels m,
+
+        target[m][l] = max(floor, start[l] + Σ_{s < segments} source[s][m][l] · weights[s][l])
+
+    Args:
+        sources: Address of the ``(segments, 6)`` addresses of the pixels.
+        shift: Bytes to add to each of them, and to the targets: where the panel's channels begin.
+        segments: Filter positions.
+        weights: Address of the ``(segments, panel_width)`` packed panel.
+        start: Address of the ``(panel_width,)`` values that the sums start from.
+        floor: As in `dot_tile`.
+        targets: Address of the 6 addresses to write to.
+        columns: Channels from the panel's first one on; no memory is touched beyond them.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sources, shift, segments, weights, start, floor, targets, columns = args
+        emit = _Emitter(builder, signature.args[5])
+        tile = [(m, v) for m in range(ROWS) for v in range(VECTORS)]
+
+        def compute(masks: list[Any] | None) -> None:
+            def one_segment(s: Any, sums: list[Any]) -> list[Any]:
+                row = builder.add(sources, builder.mul(s, emit.i64(8 * ROWS)))
+                panel = builder.add(weights, builder.mul(s, emit.i64(VECTORS * VECTOR_BYTES)))
+                filters = emit.load_panel(panel, VECTORS, None)
+                pixels = [
+                    emit.load_panel(builder.add(emit.load_i64(row, 8 * m), shift), VECTORS, masks)
+                    for m in range(ROWS)
+                ]
+                return [emit.fma(pixels[m][v], filters[v], total) for (m, v), total in zip(tile, sums)]
+
+            sums = emit.loop(segments, emit.load_panel(start, VECTORS, None) * ROWS, one_segment)
+            lowest = emit.splat(floor)
+            for m in range(ROWS):
+                place = builder.add(emit.load_i64(targets, 8 * m), shift)
+                for v in range(VECTORS):
+                    value = emit.at_least(lowest, sums[m * VECTORS + v])
+                    if masks is None:
+                        emit.store(value, place, v * VECTOR_BYTES)
+                    else:
+                        emit.store_masked(value, place, v * VECTOR_BYTES, masks[v])
+
+        emit.full_or_masked(columns, compute)
+        return context.get_dummy_value()
+
+    return types.void(sources, shift, segments, weights, start, floor, targets, columns), generate
+
+
+TAPS = 3
+"""Filter positions in a tile of `depthwise_outer_tile`: half of `ROWS`, because a third operand comes from memory."""
+
+
+@intrinsic
+def depthwise_outer_tile(
+    typing_context: Any,
+    sources: Any,
+    source_step: Any,
+    shift: Any,
+    rows: Any,
+    row_step: Any,
+    count: Any,
+    zero: Any,
+    tile: Any,
+    columns: Any,
+) -> Any:
+    """`outer_tile` where every channel has a filter of its own.
+
+    ``depthwise_outer_tile(sources, source_step, shift, rows, row_step, count, zero, tile, columns)``, for 3 filter
+    positions m,
+
+        tile[m][l] += Σ_{t < count} source[m][t][l] · rows[t][l]
+
+    Args:
+        sources: Address of the first position's list of the pixels' addresses.
+        source_step: Bytes from one position's list to the next.
+        shift: Bytes to add to each pixel's address: where the panel's channels begin.
+        rows: Address of the first row (of gradients), at the panel's first channel.
+        row_step: Bytes from row to row.
+        count: Rows.
+        zero: Any value of the arrays' dtype.
+        tile: Address of the ``(3, panel_width)`` tile, read and written.
+        columns: Channels from the panel's first one on; no memory is touched beyond them.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sources, source_step, shift, rows, row_step, count, _, tile, columns = args
+        emit = _Emitter(builder, signature.args[6])
+        lists = [builder.add(sources, builder.mul(source_step, emit.i64(m))) for m in range(TAPS)]
+        cells = [(m, v) for m in range(TAPS) for v in range(VECTORS)]
+        places = [(m * VECTORS + v) * VECTOR_BYTES for m, v in cells]
+
+        def compute(masks: list[Any] | None) -> None:
+            def one_pixel(t: Any, sums: list[Any]) -> list[Any]:
+                right = emit.load_panel(builder.add(rows, builder.mul(t, row_step)), VECTORS, masks)
+                offset = builder.mul(t, emit.i64(8))
+                left = [
+                    emit.load_panel(
+                        builder.add(emit.load_i64(builder.add(pixels, offset), 0), shift), VECTORS, masks
+                    )
+                    for pixels in lists
+                ]
+                return [emit.fma(left[m][v], right[v], total) for (m, v), total in zip(cells, sums)]
+
+            sums = emit.loop(count, [emit.load(tile, place) for place in places], one_pixel)
+            for value, place in zip(sums, places):
+                emit.store(value, tile, place)
+
+        emit.full_or_masked(columns, compute)
+        return context.get_dummy_value()
+
+    arguments = (sources, source_step, shift, rows, row_step, count, zero, tile, columns)
+    return types.void(*arguments), generate
+
+
+@intrinsic
 def transpose_block(
     typing_context: Any, source: Any, source_step: Any, target: Any, target_step: Any, zero: Any
 ) -> Any:
@@ -446,6 +579,26 @@ class _Emitter:
         alignment = ir.Constant(ir.IntType(32), self.itemsize)
         nothing = ir.Constant(self.vector, None)
         return self.builder.call(function, [self.pointer(where, offset), alignment, mask, nothing])
+
+    def load_panel(self, where: Any, vectors: int, masks: list[Any] | None) -> list[Any]:
+        """``vectors`` vectors side by side; with masks, only what they allow."""
+        if masks is None:
+            return [self.load(where, v * VECTOR_BYTES) for v in range(vectors)]
+        return [self.load_masked(where, v * VECTOR_BYTES, masks[v]) for v in range(vectors)]
+
+    def full_or_masked(self, columns: Any, compute: Callable[[list[Any] | None], None]) -> None:
+        """Emit ``compute`` twice: for a full panel, and with masks for one of fewer ``columns``."""
+        full = self.builder.icmp_signed(">=", columns, self.i64(VECTORS * self.lanes))
+        with self.builder.if_else(full, likely=True) as (then, otherwise):
+            with then:
+                compute(None)
+            with otherwise:
+                compute(
+                    [
+                        self.first_lanes(self.builder.sub(columns, self.i64(v * self.lanes)))
+                        for v in range(VECTORS)
+                    ]
+                )
 
     def store_masked(self, value: Any, where: Any, offset: int, mask: Any) -> None:
         kind = ir.FunctionType(ir.VoidType(), [self.vector, _pointer, ir.IntType(32), mask.type])

@@ -125,13 +125,13 @@ def dot_products(worker, workers, numbers, zero):
         first = task // splits * block
         split = task % splits
         count = min(block, pixels - first)
-        _find_rows(worker, numbers, first, count, zero, addresses)
+        find_rows(worker, numbers, first, count, zero, addresses)
         for panel in range(count_panels * split // splits, count_panels * (split + 1) // splits):
             _dot_panel(numbers, zero, count, panel, get(numbers + 16) + panel * panel_bytes, addresses)
 
 
 @helper
-def _find_rows(worker, numbers, first, count, zero, addresses):
+def find_rows(worker, numbers, first, count, zero, addresses):
     """Turn offsets into addresses, per tile: (segments, 6) pieces; then 6 targets, then 6 interrupted sums."""
     source, zeros, out = get(numbers), get(numbers + 8), get(numbers + 40)
     table, targets = get(numbers + 48), get(numbers + 56)
@@ -229,6 +229,7 @@ def outer_products(worker, workers, numbers, zero):
     chunks, splits, block = get(own + 64), get(own + 72), get(own + 80)
     units = get(own + 40) * segments * tiles
     unit_bytes = get(own + 56) * ROWS * PANEL_BYTES
+    width = PANEL_BYTES // size_of(zero)
     packed = get(numbers + 24) + worker * panels * block * PANEL_BYTES
     addresses = get(numbers + 64) + worker * segments * block * 8
     for task in range(get(own) + worker, min(get(own + 8), chunks * splits), workers):
@@ -242,17 +243,24 @@ def outer_products(worker, workers, numbers, zero):
         last = pixels * (chunk + 1) // chunks
         for first in range(pixels * chunk // chunks, last, block):
             count = min(block, last - first)
-            _find_pixels(numbers, first, count, zero, addresses)
+            find_pixels(numbers, first, count, zero, addresses)
             _pack_rows(numbers, first, count, zero, packed)
             if split == 0:
                 for panel in range(panels):
-                    add_rows(packed + panel * count * PANEL_BYTES, count, totals + panel * PANEL_BYTES, zero)
+                    add_rows(
+                        packed + panel * count * PANEL_BYTES,
+                        PANEL_BYTES,
+                        width,
+                        count,
+                        totals + panel * PANEL_BYTES,
+                        zero,
+                    )
             for unit in range(low, high):
                 _outer_unit(unit, numbers, count, zero, addresses, packed, sums + unit * unit_bytes)
 
 
 @helper
-def _find_pixels(numbers, first, count, zero, addresses):
+def find_pixels(numbers, first, count, zero, addresses):
     """The address of every piece of every pixel of a block: (S, pixels per block)."""
     source, zeros, table = get(numbers), get(numbers + 8), get(numbers + 48)
     own = numbers + 8 * FIRST
@@ -323,12 +331,13 @@ def sum_chunks(worker, workers, numbers, zero):
     tiles = (get(own + 24) + ROWS - 1) // ROWS
     units = groups * pieces * tiles
     rows = per_group * ROWS
+    width = PANEL_BYTES // size_of(zero)
     for unit in range(units * worker // workers, units * (worker + 1) // workers):
         here = sums + unit * rows * PANEL_BYTES
         for chunk in range(1, chunks):
             other = here + chunk * units * rows * PANEL_BYTES
             for row in range(rows):
-                add_rows(other + row * PANEL_BYTES, 1, here + row * PANEL_BYTES, zero)
+                add_rows(other + row * PANEL_BYTES, PANEL_BYTES, width, 1, here + row * PANEL_BYTES, zero)
         _place_unit(unit, here, numbers, zero)
     if worker == 0 and get(own + 72):
         _place_columns(numbers, zero)
@@ -364,7 +373,7 @@ def _place_columns(numbers, zero):
     for panel in range(groups * per_group):
         here = column_sums + panel * PANEL_BYTES
         for chunk in range(1, chunks):
-            add_rows(here + chunk * groups * per_group * PANEL_BYTES, 1, here, zero)
+            add_rows(here + chunk * groups * per_group * PANEL_BYTES, PANEL_BYTES, width, 1, here, zero)
         first = panel % per_group * width
         for column in range(min(width, columns - first)):
             target = out_columns + (panel // per_group * columns + first + column) * item

@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import conv_direct
+from . import conv_depthwise, conv_direct
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Pair = tuple[int, int]
+
+
+_FAMILIES: dict[str, Any] = {"direct": conv_direct, "depthwise": conv_depthwise}
 
 
 class Geometry(NamedTuple):
@@ -64,6 +67,8 @@ def choose(
     """
     if 0 in (*x_shape, *weight_shape) or 0 in geometry.output_size(x_shape[1:3], weight_shape[1:3]):
         return Choice("empty", "a sum over nothing, or nothing to sum")
+    if geometry.groups > 1 and geometry.groups == x_shape[3] == weight_shape[0]:
+        return Choice("depthwise", "every channel has one filter of its own: no sum over channels")
     return Choice("direct", "windows read in place, as one matrix product")
 
 
@@ -76,12 +81,14 @@ def workspace_size(
     allow_winograd: bool = True,
 ) -> int:
     """Number of elements (of ``dtype``) of scratch memory that the call needs; may be 0. Arguments as in `choose`."""
-    if choose(kind, x_shape, weight_shape, geometry, dtype, allow_winograd).name == "empty":
+    name = choose(kind, x_shape, weight_shape, geometry, dtype, allow_winograd).name
+    if name == "empty":
         return 0
+    family = _FAMILIES[name]
     size = {
-        "forward": conv_direct.forward_size,
-        "input_grad": conv_direct.input_grad_size,
-        "weight_grad": conv_direct.weight_grad_size,
+        "forward": family.forward_size,
+        "input_grad": family.input_grad_size,
+        "weight_grad": family.weight_grad_size,
     }[kind]
     return size(x_shape, weight_shape, geometry, dtype)
 
@@ -108,12 +115,13 @@ def forward(
         relu: Also replace every negative element by 0 (NaN stays NaN).
         allow_winograd: As in `choose`; the same value as was given to `workspace_size`.
     """
-    if choose("forward", x.shape, weight.shape, geometry, x.dtype, allow_winograd).name == "empty":
+    name = choose("forward", x.shape, weight.shape, geometry, x.dtype, allow_winograd).name
+    if name == "empty":
         out[...] = bias if bias.size else 0
         if relu:
             np.maximum(out, 0, out=out)
         return
-    conv_direct.forward(x, weight, bias, geometry, workspace, out, relu)
+    _FAMILIES[name].forward(x, weight, bias, geometry, workspace, out, relu)
 
 
 def input_grad(
@@ -129,10 +137,11 @@ def input_grad(
         out: (N, H, W, C), written.
         allow_winograd: As in `choose`.
     """
-    if choose("input_grad", out.shape, weight.shape, geometry, out.dtype, allow_winograd).name == "empty":
+    name = choose("input_grad", out.shape, weight.shape, geometry, out.dtype, allow_winograd).name
+    if name == "empty":
         out[...] = 0
         return
-    conv_direct.input_grad(grad, weight, geometry, workspace, out)
+    _FAMILIES[name].input_grad(grad, weight, geometry, workspace, out)
 
 
 def weight_grad(
@@ -155,9 +164,10 @@ def weight_grad(
         out_bias: (O,), written; (0,) if there is no bias.
         allow_winograd: As in `choose`.
     """
-    if choose("weight_grad", x.shape, out.shape, geometry, out.dtype, allow_winograd).name == "empty":
+    name = choose("weight_grad", x.shape, out.shape, geometry, out.dtype, allow_winograd).name
+    if name == "empty":
         out[...] = 0
         if out_bias.size:
             np.sum(grad, axis=(0, 1, 2), out=out_bias)
         return
-    conv_direct.weight_grad(x, grad, geometry, workspace, out, out_bias)
+    _FAMILIES[name].weight_grad(x, grad, geometry, workspace, out, out_bias)

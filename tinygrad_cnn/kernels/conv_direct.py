@@ -85,13 +85,13 @@ def forward_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
     O, KH, KW, group_channels = weight_shape
     OH, OW = geometry.output_size((H, W), (KH, KW))
     padded, (H, W), padding = _padding(x_shape, geometry)
-    rows = _positions(OH, geometry.stride[0], KH, geometry.dilation[0], padding[0], H)
-    columns = _positions(OW, geometry.stride[1], KW, geometry.dilation[1], padding[1], W)
+    rows = positions(OH, geometry.stride[0], KH, geometry.dilation[0], padding[0], H)
+    columns = positions(OW, geometry.stride[1], KW, geometry.dilation[1], padding[1], W)
     run = group_channels
     if padding == (0, 0) and geometry.dilation[1] == 1 and geometry.groups == 1:
         columns, run = columns[:, :1], KW * C
         rows = rows[:, :1]
-    table = _table(rows, columns, W, C)
+    table = offsets(rows, columns, W, C)
     product = Dot(
         images=N,
         source_size=H * W * C,
@@ -118,18 +118,18 @@ def input_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> list[Dot]
     O, KH, KW, group_channels = weight_shape
     OH, OW = geometry.output_size((H, W), (KH, KW))
     group_filters = O // geometry.groups
-    phases = []
-    for vertical in _phases(H, geometry.stride[0], KH, geometry.dilation[0], geometry.padding[0], OH):
-        for horizontal in _phases(W, geometry.stride[1], KW, geometry.dilation[1], geometry.padding[1], OW):
+    products = []
+    for vertical in phases(H, geometry.stride[0], KH, geometry.dilation[0], geometry.padding[0], OH):
+        for horizontal in phases(W, geometry.stride[1], KW, geometry.dilation[1], geometry.padding[1], OW):
             place = vertical.pixels[:, None] * W + horizontal.pixels
             tap = vertical.taps[:, None] * KW + horizontal.taps
             filters = np.arange(group_filters, dtype=np.int64) * (KH * KW)
-            phases.append(
+            products.append(
                 Dot(
                     images=N,
                     source_size=OH * OW * O,
                     out_size=H * W * C,
-                    table=_table(vertical.sources, horizontal.sources, OW, O),
+                    table=offsets(vertical.sources, horizontal.sources, OW, O),
                     pieces=tap.size,
                     piece_step=0,
                     run=group_filters,
@@ -142,7 +142,7 @@ def input_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> list[Dot]
                     group_run=group_filters,
                 )
             )
-    return phases
+    return products
 
 
 @functools.lru_cache(maxsize=256)
@@ -152,8 +152,8 @@ def weight_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
     O, KH, KW, group_channels = weight_shape
     OH, OW = geometry.output_size((H, W), (KH, KW))
     padded, (H, W), padding = _padding(x_shape, geometry)
-    rows = _positions(OH, geometry.stride[0], KH, geometry.dilation[0], padding[0], H)
-    columns = _positions(OW, geometry.stride[1], KW, geometry.dilation[1], padding[1], W)
+    rows = positions(OH, geometry.stride[0], KH, geometry.dilation[0], padding[0], H)
+    columns = positions(OW, geometry.stride[1], KW, geometry.dilation[1], padding[1], W)
     terms = np.arange(group_channels, dtype=np.int64)
     if padding == (0, 0):
         p, q = np.arange(KH) * geometry.dilation[0], np.arange(KW) * geometry.dilation[1]
@@ -162,7 +162,7 @@ def weight_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
     product = Outer(
         images=N,
         source_size=H * W * C,
-        table=_table(rows, columns, W, C),
+        table=offsets(rows, columns, W, C),
         terms=terms,
         groups=geometry.groups,
         columns=O // geometry.groups,
@@ -174,7 +174,7 @@ def weight_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
     return Plan(padded, product)
 
 
-class _Phase(NamedTuple):
+class Phase(NamedTuple):
     """Along one axis: the pixels of one phase, the filter positions that reach them, and from where."""
 
     pixels: Array  # (P,)
@@ -182,26 +182,26 @@ class _Phase(NamedTuple):
     sources: Array  # (P, T), −1 outside
 
 
-def _phases(size: int, stride: int, taps: int, dilation: int, padding: int, out_size: int) -> list[_Phase]:
-    phases = []
+def phases(size: int, stride: int, taps: int, dilation: int, padding: int, out_size: int) -> list[Phase]:
+    found = []
     for phase in range(min(stride, size)):
         pixels = np.arange(phase, size, stride, dtype=np.int64)
         tap = np.arange(taps, dtype=np.int64)
         tap = tap[(phase + padding - tap * dilation) % stride == 0]
         sources = (pixels[:, None] + padding - tap * dilation) // stride
         sources[(sources < 0) | (sources >= out_size)] = -1
-        phases.append(_Phase(pixels, tap, sources))
-    return phases
+        found.append(Phase(pixels, tap, sources))
+    return found
 
 
-def _positions(out_size: int, stride: int, taps: int, dilation: int, padding: int, size: int) -> Array:
+def positions(out_size: int, stride: int, taps: int, dilation: int, padding: int, size: int) -> Array:
     """(out_size, taps): where along one axis of the image each filter position lies, −1 outside."""
     at = np.arange(out_size, dtype=np.int64)[:, None] * stride + np.arange(taps) * dilation - padding
     at[(at < 0) | (at >= size)] = -1
     return at
 
 
-def _table(rows: Array, columns: Array, width: int, channels: int) -> Array:
+def offsets(rows: Array, columns: Array, width: int, channels: int) -> Array:
     """(positions, pixels) of offsets in an image, −1 where row or column is outside."""
     at = (rows[:, None, :, None] * width + columns[None, :, None, :]) * channels
     at[np.broadcast_to((rows[:, None, :, None] < 0) | (columns[None, :, None, :] < 0), at.shape)] = -1
