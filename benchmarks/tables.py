@@ -1,0 +1,68 @@
+"""Put the saved results as tables into the Markdown files: ``python -m benchmarks.tables``.
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end of table -->``; NAME is a file in ``results``.
+``--check`` changes nothing and fails if a file is out of date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import re
+import sys
+from typing import Any
+
+from .harness import RESULTS
+
+ROOT = pathlib.Path(__file__).parent.parent
+FILES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
+_PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def main() -> int:
+    """Rewrite (or check) every file; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    outdated = []
+    for path in FILES:
+        before = path.read_text(encoding="utf-8")
+        after = _PLACE.sub(lambda place: place[1] + render(place[2]) + place[3], before)
+        if after != before:
+            outdated.append(path.name)
+            if not check:
+                path.write_text(after, encoding="utf-8")
+    if check and outdated:
+        print(f"out of date: {', '.join(outdated)}; run python -m benchmarks.tables", file=sys.stderr)
+        return 1
+    return 0
+
+
+def render(table: str) -> str:
+    """The Markdown of one table, with the machine it was measured on below it."""
+    content: dict[str, Any] = json.loads((RESULTS / f"{table}.json").read_text(encoding="utf-8"))
+    rows, machine = content["rows"], content["machine"]
+    sides = list(dict.fromkeys(side for row in rows for side in row["seconds"]))
+    ours, others = sides[0], sides[1:]
+    lines = ["| work | " + " | ".join(f"{side}, ms" for side in sides) + " | times faster than the best PyTorch mode |"]
+    lines.append("|---" * (len(sides) + 2) + "|")
+    for row in rows:
+        times = [_milliseconds(row["seconds"].get(side)) for side in (ours, *others)]
+        low, middle, high = row["ratios"][row["best_other"]]
+        lines.append(f"| {row['name']} | " + " | ".join(times) + f" | **{middle:.2f}** ({low:.2f} to {high:.2f}) |")
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    lines.append("")
+    lines.append(
+        f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, {machine['system']}, Python "
+        f"{machine['python']}, {versions}; {machine['date']}. Medians; in brackets the quartiles over the rounds."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1e3 * seconds:.3g}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
