@@ -3,7 +3,7 @@
 The flat namespace of PyTorch's: every name here is defined and documented in the module it is imported from.
 """
 
-# ruff: noqa: F401, A004  (this file does nothing but re-export)
+# ruff: noqa: F401, I001  (sections by family; this file does nothing but re-export)
 
 from . import ops  # importing it gives Tensor its methods
 from ._version import __version__
@@ -37,8 +37,53 @@ from .ops.arithmetic import add, mul
 # ---- matrix products
 
 # ---- creation and random numbers
+from .ops.copies import channels_last, clone, contiguous_format, memory_format, preserve_format
+from .ops.creation import (
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from .ops.formatting import set_printoptions
+from .ops.random import (
+    bernoulli,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+)
 
 # ---- shape
+from .ops.shape import (
+    broadcast_to,
+    flatten,
+    moveaxis,
+    movedim,
+    permute,
+    ravel,
+    reshape,
+    squeeze,
+    swapaxes,
+    swapdims,
+    t,
+    transpose,
+    unflatten,
+    unsqueeze,
+)
 
 # ---- indexing
 

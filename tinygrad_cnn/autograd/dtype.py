@@ -72,6 +72,9 @@ FROM_NUMPY: dict[np.dtype, dtype] = {d.numpy_dtype: d for d in ALL}
 _PYTHON_TYPES: dict[Any, dtype] = {float: float32, int: int64, bool: bool_}
 _NEAREST = {"f": "float32 or float64", "i": "int32 or int64", "u": "int64 or uint8", "b": "bool"}
 
+CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
+"""bool < integer < floating point, by the kind of a NumPy dtype: what type promotion compares first."""
+
 _default = float32
 
 
@@ -104,6 +107,11 @@ def check_supported(found: np.dtype, name: str) -> None:
     else:
         advice = "there is no such Tensor"
     raise DTypeError(f"{name}: dtype {found} is not one of {_names()}; {advice}")
+
+
+def can_cast(source: np.dtype, to: np.dtype) -> bool:
+    """Whether values may be converted without being asked to: not to a lower category (float to int, int to bool)."""
+    return CATEGORY[source.kind] <= CATEGORY[to.kind]
 
 
 def _names() -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, GraphError, ShapeError
+from .dtype import can_cast
 from .grad_mode import recording
 from .op import Op
 from .tensor import Tensor, refresh_view, wrap
@@ -23,8 +24,8 @@ class Overwrite(Op):
     def forward(self, old: np.ndarray, new: np.ndarray) -> np.ndarray:
         return new
 
-    def backward(self, grad: Tensor) -> tuple[Tensor, Tensor]:
-        return wrap(np.zeros_like(grad._array)), grad
+    def backward(self, grad: Tensor) -> tuple[Tensor | None, Tensor]:
+        return (wrap(np.zeros_like(grad._array)) if self.needs(0) else None), grad
 
 
 class ViewScatter(Op):
@@ -35,7 +36,7 @@ class ViewScatter(Op):
 
     def forward(self, base: np.ndarray, value: np.ndarray) -> np.ndarray:
         out = base.copy(order="K")
-        _view_array(self.view, self.static, out)[...] = value
+        apply_view(self.view, self.static, out)[...] = value
         return out
 
     def backward(self, grad: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,7 +45,8 @@ class ViewScatter(Op):
         return ViewScatter.apply(grad, zeros, view=self.view, static=self.static), taken
 
 
-def _view_array(view: type[Op], static: dict[str, Any], array: np.ndarray) -> np.ndarray:
+def apply_view(view: type[Op], static: dict[str, Any], array: np.ndarray) -> np.ndarray:
+    """The view that an operation makes of an array."""
     node = object.__new__(view)
     node.__dict__.update(static)
     return node.forward(array)
@@ -101,7 +103,7 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
         raise ShapeError(
             f"{name}: result of shape {tuple(value.shape)} does not fit the tensor's shape {tuple(target.shape)}"
         )
-    if not np.can_cast(value._array.dtype, target._array.dtype, casting="same_kind"):
+    if not can_cast(value._array.dtype, target._array.dtype):
         raise DTypeError(
             f"{name}: result of dtype {value.dtype} cannot be written into a tensor of dtype {target.dtype}"
         )
@@ -111,7 +113,7 @@ def write(target: Tensor, value: Tensor, name: str) -> Tensor:
         if value._array.dtype != target._array.dtype:
             value = value.to(target.dtype)
         _rebase(target, value, name)
-    np.copyto(target._array, value._array, casting="same_kind")
+    np.copyto(target._array, value._array, casting="unsafe")  # the categories were checked
     target._mark_written()
     return target
 

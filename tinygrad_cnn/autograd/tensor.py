@@ -182,6 +182,7 @@ class Tensor(TensorMethods):
     def detach(self) -> Tensor:
         """A Tensor on the same memory that needs no gradient; writing to either is noticed by the graph."""
         out = wrap(self._array)
+        out._copied_by = self._copied_by
         if self._inference:
             out._inference = True
         else:
@@ -312,6 +313,8 @@ def link_view(output: Tensor, parent: Tensor, op: type[Op], static: dict[str, An
     """If the output shares its parent's memory, let it share the version counter and remember how it was taken."""
     if not np.may_share_memory(output._array, parent._array):
         return
+    if parent._copied_by is not None:
+        output._copied_by = parent._copied_by
     if parent._inference:
         output._inference = True
         return

@@ -1,13 +1,14 @@
 """Differentiable operations by family.  Importing this package gives Tensor its methods."""
 
 from ..autograd import Tensor
-from .methods import TensorMethods
+from .methods import ConversionMethods, TensorMethods
 
 
 def _install_methods() -> None:
-    for name, member in vars(TensorMethods).items():
-        if name not in ("__dict__", "__weakref__", "__module__", "__doc__", "__qualname__"):
-            setattr(Tensor, name, member)
+    for methods in (ConversionMethods, TensorMethods):
+        for name, member in vars(methods).items():
+            if callable(member) or isinstance(member, property):
+                setattr(Tensor, name, member)
 
 
 _install_methods()

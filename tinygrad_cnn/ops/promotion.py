@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, get_default_dtype, wrap
+from ..autograd.dtype import CATEGORY
 from ..errors import DTypeError, ShapeError
 from .cast import cast
 
 Number = int | float | bool
 
-_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
 _BOOL = np.dtype(bool)
 _INT64 = np.dtype(np.int64)
 
@@ -26,8 +26,8 @@ def promote_types(a: np.dtype, b: np.dtype) -> np.dtype:
     """The smallest dtype of the higher category that holds both: float32 with int64 gives float32."""
     if a == b:
         return a
-    if _CATEGORY[a.kind] != _CATEGORY[b.kind]:
-        return a if _CATEGORY[a.kind] > _CATEGORY[b.kind] else b
+    if CATEGORY[a.kind] != CATEGORY[b.kind]:
+        return a if CATEGORY[a.kind] > CATEGORY[b.kind] else b
     return np.promote_types(a, b)
 
 
@@ -41,7 +41,7 @@ def result_dtype(*operands: Any) -> np.dtype:
     present_levels = [found for found in levels if found is not None]
     result = present_levels[0]
     for found in present_levels[1:]:
-        if _CATEGORY[found.kind] > _CATEGORY[result.kind]:
+        if CATEGORY[found.kind] > CATEGORY[result.kind]:
             result = promote_types(result, found)
     return result
 
