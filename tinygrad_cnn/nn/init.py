@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from ..autograd import Generator, Tensor, default_generator, no_grad, wrap
-from ..autograd.inplace import write
-from ..errors import DTypeError, ShapeError
+from ..autograd import Generator, Tensor, no_grad
+from ..errors import ShapeError
+from ..ops import inplace
 
 _GAINS = {
     **dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d", "sigmoid"), 1.0),
@@ -61,14 +59,11 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
         The tensor itself.
 
     Raises:
-        ValueError: a > b.
+        ShapeError: a > b.
         DTypeError: the tensor is not of a floating-point dtype.
     """
-    dtype = _floating(tensor, "uniform_")
-    if not a <= b:
-        raise ValueError(f"uniform_: a must not be above b, got a={a}, b={b}")
-    values = (generator or default_generator).uniform_between(a, b, tensor.shape, dtype)
-    return _fill(tensor, values, "uniform_")
+    with no_grad():
+        return inplace.uniform_(tensor, a, b, generator)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
@@ -83,19 +78,17 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
         The tensor itself.
 
     Raises:
-        ValueError: std is negative.
+        ShapeError: std is negative.
         DTypeError: the tensor is not of a floating-point dtype.
     """
-    dtype = _floating(tensor, "normal_")
-    if not std >= 0:
-        raise ValueError(f"normal_: std must not be negative, got {std}")
-    values = (generator or default_generator).normal(tensor.shape, dtype)
-    return _fill(tensor, values * dtype.type(std) + dtype.type(mean), "normal_")
+    with no_grad():
+        return inplace.normal_(tensor, mean, std, generator=generator)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill a Tensor of any shape and dtype with one number; returns the tensor."""
-    return _fill(tensor, np.full(tensor.shape, val, tensor._array.dtype), "constant_")
+    with no_grad():
+        return inplace.fill_(tensor, val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
@@ -199,19 +192,6 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
         raise ValueError(f"mode must be 'fan_in' or 'fan_out', got {mode!r}")
     fan_in, fan_out = fans(tensor)
     return calculate_gain(nonlinearity, a) / math.sqrt(fan_in if mode == "fan_in" else fan_out)
-
-
-def _floating(tensor: Tensor, name: str) -> np.dtype:
-    if not isinstance(tensor, Tensor):
-        raise DTypeError(f"{name}: tensor must be a Tensor, got {type(tensor).__name__}")
-    if tensor._array.dtype.kind != "f":
-        raise DTypeError(f"{name}: tensor must be of a floating-point dtype, got {tensor.dtype}")
-    return tensor._array.dtype
-
-
-def _fill(tensor: Tensor, values: np.ndarray, name: str) -> Tensor:
-    with no_grad():
-        return write(tensor, wrap(values), name)
 
 
 def fan_in_defaults_(weight: Tensor, bias: Tensor | None) -> None:
