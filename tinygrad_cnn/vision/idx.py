@@ -23,7 +23,7 @@ from ..errors import DataError
 
 _PIECE = 1 << 20  # bytes read at a time
 _GZIP_MAGIC = b"\x1f\x8b"
-_ELEMENT_TYPES = {
+_ELEMENT_TYPES: dict[int, np.dtype] = {
     0x08: np.dtype(np.uint8),
     0x09: np.dtype(np.int8),
     0x0B: np.dtype(">i2"),

@@ -78,7 +78,7 @@ def _import_libraries() -> Any:
 
 
 def _fetch(urls: Sequence[str], md5: str, destination: Path, deadline: float | None, progress: bool) -> None:
-    reasons = []
+    reasons: list[str] = []
     for url in urls:
         for _ in range(ATTEMPTS):
             with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as folder:
