@@ -84,8 +84,49 @@ from .ops.shape import (
     unflatten,
     unsqueeze,
 )
+from .ops.joining import (
+    cat,
+    chunk,
+    concat,
+    concatenate,
+    hstack,
+    narrow,
+    select,
+    split,
+    stack,
+    unbind,
+    vstack,
+)
+from .ops.rearrange import (
+    broadcast_tensors,
+    diagonal,
+    flip,
+    fliplr,
+    flipud,
+    meshgrid,
+    repeat_interleave,
+    roll,
+    tile,
+    tril,
+    triu,
+)
 
 # ---- indexing
+from .ops.gathering import (
+    gather,
+    index_add,
+    index_copy,
+    index_fill,
+    index_put,
+    index_select,
+    masked_fill,
+    masked_select,
+    scatter,
+    scatter_add,
+    take,
+    take_along_dim,
+)
+from .ops.interop import can_cast, from_dlpack, is_floating_point, is_tensor, numel, promote_types, result_type
 
 # ---- networks
 

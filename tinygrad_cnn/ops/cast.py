@@ -15,15 +15,16 @@ class Cast(Op):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.source = x.dtype
-        return x.astype(self.to)
+        with np.errstate(all="ignore"):  # what does not fit wraps or becomes infinite without a word, as in PyTorch
+            return x.astype(self.to)
 
     def backward(self, grad: Tensor) -> tuple[Tensor]:
         return (Cast.apply(grad, to=self.source),)
 
 
 def cast(input: Tensor, dtype: np.dtype) -> Tensor:
-    """``input``, any shape, with its values converted to a NumPy dtype; integers and bools carry no gradient.
+    """``input``, any shape, with its values converted to a NumPy dtype; itself if it has that dtype.
 
-    Values out of an integer's range wrap or are undefined, as in NumPy and PyTorch.
+    Integers and bools carry no gradient.  Values out of an integer's range wrap or are undefined, as in PyTorch.
     """
-    return Cast.apply(input, to=dtype)
+    return input if input._array.dtype == dtype else Cast.apply(input, to=dtype)

@@ -201,7 +201,7 @@ _DTYPE_NAMES = frozenset(d.name for d in FROM_NUMPY.values())
 
 
 def _to(input: Tensor, dtype: np.dtype | None, copy: bool, format: memory_format) -> Tensor:
-    out = input if dtype is None or dtype == input._array.dtype else cast(input, dtype)
+    out = input if dtype is None else cast(input, dtype)
     if format is not preserve_format and not is_in_format(out._array, format):
         return Clone.apply(out, format=format)
     return Clone.apply(out) if copy and out is input else out
@@ -214,7 +214,7 @@ def type_as(input: Tensor, other: Tensor) -> Tensor:
 
 def convert(input: Tensor, dtype: DType) -> Tensor:
     """The input, any shape, in this dtype; itself if it has it."""
-    return input if input._array.dtype == dtype.numpy_dtype else cast(input, dtype.numpy_dtype)
+    return cast(input, dtype.numpy_dtype)
 
 
 _TYPE_NAMES = {

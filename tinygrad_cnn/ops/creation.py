@@ -142,7 +142,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     check_device("as_tensor", device)
     if isinstance(data, Tensor):
         wanted = chosen_dtype(dtype, data._array.dtype)
-        return data if wanted == data._array.dtype else cast(data, wanted)
+        return cast(data, wanted)
     if isinstance(data, np.ndarray) and chosen_dtype(dtype, data.dtype) == data.dtype:
         return from_numpy(data)
     return tensor(data, dtype=dtype)
@@ -237,8 +237,8 @@ def _number(name: str, value: Any) -> Any:
 
 
 def _filled(array: np.ndarray, value: Any) -> np.ndarray:
-    if array.dtype.kind in "iu" and isinstance(value, float | np.floating):
-        value = math.trunc(value)
+    if array.dtype.kind in "iu" and isinstance(value, float | np.floating) and math.isfinite(value):
+        value = int(value)
     try:
         array.fill(value)
     except OverflowError:

@@ -7,6 +7,7 @@ into one array (one row per indexed dimension) that is an input of the operation
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from .broadcast import sum_to
 from .cast import cast
 from .creation import tensor
 from .inplace import as_source, assign
-from .views import Slice, is_channels_last_order, zeros_in_order_of
+from .views import Slice, zeros_in_order_of
 
 _FULL = slice(None)
 
@@ -39,9 +40,8 @@ class Take(Op):
     dims: tuple[int, ...]
 
     def forward(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
-        if self.dims == (0,) and x.ndim == 4 and is_channels_last_order(x.shape, x.strides):
-            taken = x.transpose(0, 2, 3, 1)[index[0]]
-            return np.ascontiguousarray(taken).swapaxes(-1, -2).swapaxes(-2, -3)  # (..., H, W, C) -> (..., C, H, W)
+        if len(self.dims) == 1 and index.ndim == 2:
+            return _along_memory(x, index[0], self.dims[0])
         return np.array(x[_key(x.ndim, self.dims, index)], order="C")
 
     def backward(self, grad: Tensor, index: Tensor) -> tuple[Tensor, None]:
@@ -56,8 +56,23 @@ class TakeAdjoint(Op):
     dims: tuple[int, ...]
 
     def forward(self, grad: np.ndarray, index: np.ndarray) -> np.ndarray:
+        indexed = tuple(self.shape[dim] for dim in self.dims)
+        rest = tuple(dim for dim in range(len(self.shape)) if dim not in self.dims)
+        first = index_place(self.dims)
+        places = index.shape[1:]
+        # (..., *B, ...) -> (B, rest): each row is added to one row of the zeros
+        rows = np.moveaxis(grad, range(first, first + len(places)), range(len(places)))
+        rows = rows.reshape(math.prod(places), -1) if grad.size else np.zeros((0, 1), grad.dtype)
+        flat = np.zeros(len(rows), np.int64)
+        for size, row in zip(indexed, index):
+            flat = flat * size + (row.reshape(-1) % size if grad.size else 0)
+        total = _sum_rows(rows, flat, math.prod(indexed), math.prod(self.shape[dim] for dim in rest))
+        total = total.reshape(indexed + tuple(self.shape[dim] for dim in rest))
+        total = total.transpose(tuple(np.argsort(self.dims + rest)))
         out = zeros_in_order_of(grad, self.shape)
-        np.add.at(out, _key(len(self.shape), self.dims, index), grad)
+        if total.strides == out.strides:
+            return total
+        np.copyto(out, total)
         return out
 
     def backward(self, grad: Tensor, index: Tensor) -> tuple[Tensor, None]:
@@ -82,6 +97,32 @@ class Put(Op):
             sum_to(Take.apply(grad, index, dims=self.dims), self.input_shape(1)) if self.needs(1) else None,
             None,
         )
+
+
+def _along_memory(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
+    """Places of one dimension, in the memory order of x."""
+    order = sorted(range(x.ndim), key=lambda d: -abs(x.strides[d]))
+    taken = x.transpose(order).take(index, axis=order.index(dim))
+    return taken.transpose(tuple(np.argsort(order)))
+
+
+def _sum_rows(rows: np.ndarray, places: np.ndarray, count: int, width: int) -> np.ndarray:
+    """A (count, width) array of sums: row i of ``rows`` is added to row ``places[i]``, in order of i."""
+    out = np.zeros((count, width), rows.dtype)
+    if not rows.size:
+        return out
+    if width == 1:
+        np.add.at(out[:, 0], places, rows[:, 0])  # quick on one dimension only
+        return out
+    order = np.argsort(places, kind="stable")
+    found, starts = np.unique(places[order], return_index=True)
+    out[found] = np.add.reduceat(rows[order], starts, axis=0)
+    return out
+
+
+def index_place(dims: tuple[int, ...]) -> int:
+    """Where the dimensions of the index stand in what ``Take`` gives."""
+    return dims[0] if dims == tuple(range(dims[0], dims[-1] + 1)) else 0
 
 
 def _key(ndim: int, dims: tuple[int, ...], index: np.ndarray) -> tuple[Any, ...]:
@@ -316,8 +357,7 @@ def put(target: Tensor, index: np.ndarray, dims: tuple[int, ...], value: Tensor,
     if not fits:
         raise ShapeError(f"{name}: value of shape {tuple(value.shape)} does not broadcast to {place}")
     if recording.get() and (target.requires_grad or value.requires_grad):
-        if value._array.dtype != target._array.dtype:
-            value = cast(value, target._array.dtype)
+        value = cast(value, target._array.dtype)
         write(target, Put.apply(target, value, wrap(index), dims=dims), name)
         return
     target._array[key] = value._array
@@ -327,5 +367,5 @@ def put(target: Tensor, index: np.ndarray, dims: tuple[int, ...], value: Tensor,
 def _taken_shape(shape: tuple[int, ...], dims: tuple[int, ...], index: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that ``Take`` gives."""
     rest = [side for dim, side in enumerate(shape) if dim not in dims]
-    first = dims[0] if dims == tuple(range(dims[0], dims[-1] + 1)) else 0
+    first = index_place(dims)
     return (*rest[:first], *index, *rest[first:])

@@ -102,7 +102,7 @@ def binary(
 
 
 def unary(
-    target: Tensor, name: str, function: Callable[..., Tensor], ufunc: Callable[..., Any] | None, keeps: bool = False
+    target: Tensor, name: str, function: Callable[..., Tensor], ufunc: Callable[..., Any], keeps: bool = False
 ) -> Tensor:
     """Replace the Tensor by ``function(target)``; see ``binary``.
 
@@ -112,11 +112,23 @@ def unary(
     """
     check_writable(target, name)
     recorded = _recorded(target)
-    if ufunc is not None and target._array.dtype.kind == "f" and not recorded:
+    if target._array.dtype.kind == "f" and not recorded:
         ufunc(target._array, out=target._array)
         target._mark_written()
         return target
     return write(target, function(snapshot(target) if keeps and recorded else target), name)
+
+
+def replace(target: Tensor, name: str, function: Callable[..., Tensor], *args: Any, **options: Any) -> Tensor:
+    """Replace the Tensor by ``function(target, *args, **options)``, which saves a copy of its input if any.
+
+    Raises:
+        ShapeError: the result has another shape.
+        DTypeError: the result's dtype is of a higher category than target's.
+        GraphError: a write that cannot be right.
+    """
+    check_writable(target, name)
+    return write(target, function(target, *args, **options), name)
 
 
 # ---------------------------------------------------------------- values from elsewhere
@@ -165,8 +177,7 @@ def assign(target: Tensor, source: Tensor, name: str) -> Tensor:
         np.copyto(target._array, source._array, casting="unsafe")
         target._mark_written()
         return target
-    if source._array.dtype != target._array.dtype:
-        source = cast(source, target._array.dtype)
+    source = cast(source, target._array.dtype)
     if source._array.shape != target._array.shape:
         source = Expand.apply(source, shape=target._array.shape)
     return write(target, Overwrite.apply(target, source), name)
@@ -217,11 +228,8 @@ def uniform_(input: Tensor, low: float = 0.0, high: float = 1.0, generator: Gene
     if low > high:
         raise ShapeError(f"uniform_: from={low} is above to={high}")
     values = _drawn_shape("uniform_", input)
-    draws = (generator or default_generator).uniform(values.shape, values.dtype)
-    # PyTorch's product and sum are fused: one rounding, which float64 arithmetic gives to float32.
-    span = values.dtype.type(values.dtype.type(high) - values.dtype.type(low))
-    np.copyto(values, draws.astype(np.float64) * span + np.float64(values.dtype.type(low)), casting="same_kind")
-    return assign(input, wrap(values), "uniform_")
+    draws = (generator or default_generator).uniform_between(low, high, values.shape, values.dtype)
+    return assign(input, wrap(draws), "uniform_")
 
 
 def normal_(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:

@@ -6,12 +6,13 @@ class in one loop.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..autograd.dtype import bool_, float32, float64, int32, int64, uint8
-from . import arithmetic, copies, creation, formatting, indexing, inplace
+from . import arithmetic, copies, creation, formatting, gathering, indexing, inplace, interop, joining, rearrange
 from . import shape as shape_ops
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class TensorMethods(ConversionMethods):
     def __rmul__(self: Any, other: Any) -> Tensor:
         return arithmetic.mul(other, self)
 
-    # ---------------------------------------------------------------- elementwise functions (elementwise.py, activation.py)
+    # ---------------------------------------------------------------- elementwise (elementwise.py, activation.py)
 
     # ---------------------------------------------------------------- comparisons and predicates (comparison.py)
 
@@ -171,6 +172,70 @@ class TensorMethods(ConversionMethods):
         """See ``broadcast_to``."""
         return shape_ops.broadcast_to(self, size)
 
+    def repeat(self: Any, *repeats: Any) -> Tensor:
+        """See ``ops.rearrange.repeat``."""
+        return rearrange.repeat(self, *repeats)
+
+    def tile(self: Any, *dims: Any) -> Tensor:
+        """See ``tile``."""
+        return rearrange.tile(self, *dims)
+
+    def repeat_interleave(self: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+        """See ``repeat_interleave``."""
+        return rearrange.repeat_interleave(self, repeats, dim, output_size=output_size)
+
+    def flip(self: Any, *dims: Any) -> Tensor:
+        """See ``flip``."""
+        return rearrange.flip(self, *dims)
+
+    def fliplr(self: Any) -> Tensor:
+        """See ``fliplr``."""
+        return rearrange.fliplr(self)
+
+    def flipud(self: Any) -> Tensor:
+        """See ``flipud``."""
+        return rearrange.flipud(self)
+
+    def roll(self: Any, shifts: Any, dims: Any = None) -> Tensor:
+        """See ``roll``."""
+        return rearrange.roll(self, shifts, dims)
+
+    def tril(self: Any, diagonal: int = 0) -> Tensor:
+        """See ``tril``."""
+        return rearrange.tril(self, diagonal)
+
+    def triu(self: Any, diagonal: int = 0) -> Tensor:
+        """See ``triu``."""
+        return rearrange.triu(self, diagonal)
+
+    def diagonal(self: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+        """See ``diagonal``."""
+        return rearrange.diagonal(self, offset, dim1, dim2)
+
+    def unfold(self: Any, dimension: int, size: int, step: int) -> Tensor:
+        """See ``ops.rearrange.unfold``."""
+        return rearrange.unfold(self, dimension, size, step)
+
+    def narrow(self: Any, dim: int, start: int, length: int) -> Tensor:
+        """See ``narrow``."""
+        return joining.narrow(self, dim, start, length)
+
+    def select(self: Any, dim: int, index: int) -> Tensor:
+        """See ``select``."""
+        return joining.select(self, dim, index)
+
+    def split(self: Any, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+        """See ``split``."""
+        return joining.split(self, split_size, dim)
+
+    def chunk(self: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+        """See ``chunk``."""
+        return joining.chunk(self, chunks, dim)
+
+    def unbind(self: Any, dim: int = 0) -> tuple[Tensor, ...]:
+        """See ``unbind``."""
+        return joining.unbind(self, dim)
+
     # ---------------------------------------------------------------- indexing (indexing.py)
 
     def __getitem__(self: Any, key: Any) -> Tensor:
@@ -178,6 +243,56 @@ class TensorMethods(ConversionMethods):
 
     def __setitem__(self: Any, key: Any, value: Any) -> None:
         indexing.setitem(self, key, value)
+
+    def gather(self: Any, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+        """See ``gather``."""
+        return gathering.gather(self, dim, index, sparse_grad=sparse_grad)
+
+    def take_along_dim(self: Any, indices: Tensor, dim: int | None = None) -> Tensor:
+        """See ``take_along_dim``."""
+        return gathering.take_along_dim(self, indices, dim)
+
+    def scatter(
+        self: Any, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+    ) -> Tensor:
+        """See ``scatter``."""
+        return gathering.scatter(self, dim, index, src, value=value, reduce=reduce)
+
+    def scatter_add(self: Any, dim: int, index: Tensor, src: Tensor) -> Tensor:
+        """See ``scatter_add``."""
+        return gathering.scatter_add(self, dim, index, src)
+
+    def index_select(self: Any, dim: int, index: Tensor) -> Tensor:
+        """See ``index_select``."""
+        return gathering.index_select(self, dim, index)
+
+    def index_add(self: Any, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+        """See ``index_add``."""
+        return gathering.index_add(self, dim, index, source, alpha=alpha)
+
+    def index_copy(self: Any, dim: int, index: Tensor, source: Tensor) -> Tensor:
+        """See ``index_copy``."""
+        return gathering.index_copy(self, dim, index, source)
+
+    def index_fill(self: Any, dim: int, index: Tensor, value: Any) -> Tensor:
+        """See ``index_fill``."""
+        return gathering.index_fill(self, dim, index, value)
+
+    def index_put(self: Any, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
+        """See ``index_put``."""
+        return gathering.index_put(self, indices, values, accumulate)
+
+    def masked_fill(self: Any, mask: Tensor, value: Any) -> Tensor:
+        """See ``masked_fill``."""
+        return gathering.masked_fill(self, mask, value)
+
+    def masked_select(self: Any, mask: Tensor) -> Tensor:
+        """See ``masked_select``."""
+        return gathering.masked_select(self, mask)
+
+    def take(self: Any, index: Tensor) -> Tensor:
+        """See ``take``."""
+        return gathering.take(self, index)
 
     # ---------------------------------------------------------------- in place (inplace.py)
 
@@ -208,6 +323,44 @@ class TensorMethods(ConversionMethods):
     def random_(self: Any, *args: int, generator: Generator | None = None, **bounds: int) -> Tensor:
         """``random_(from, to)`` or ``random_(to)``; see ``ops.inplace.random_``."""
         return inplace.random_(self, *_from_to(args, bounds, 0, None), generator=generator)
+
+    def masked_fill_(self: Any, mask: Tensor, value: Any) -> Tensor:
+        """``masked_fill`` in place."""
+        return inplace.replace(self, "masked_fill_", gathering.masked_fill, mask, value)
+
+    def scatter_(
+        self: Any, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+    ) -> Tensor:
+        """``scatter`` in place."""
+        return inplace.replace(self, "scatter_", gathering.scatter, dim, index, src, value=value, reduce=reduce)
+
+    def scatter_add_(self: Any, dim: int, index: Tensor, src: Tensor) -> Tensor:
+        """``scatter_add`` in place."""
+        return inplace.replace(self, "scatter_add_", gathering.scatter_add, dim, index, src)
+
+    def index_add_(self: Any, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+        """``index_add`` in place."""
+        return inplace.replace(self, "index_add_", gathering.index_add, dim, index, source, alpha=alpha)
+
+    def index_copy_(self: Any, dim: int, index: Tensor, source: Tensor) -> Tensor:
+        """``index_copy`` in place."""
+        return inplace.replace(self, "index_copy_", gathering.index_copy, dim, index, source)
+
+    def index_fill_(self: Any, dim: int, index: Tensor, value: Any) -> Tensor:
+        """``index_fill`` in place."""
+        return inplace.replace(self, "index_fill_", gathering.index_fill, dim, index, value)
+
+    def index_put_(self: Any, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
+        """``index_put`` in place."""
+        return inplace.replace(self, "index_put_", gathering.index_put, indices, values, accumulate)
+
+    def tril_(self: Any, diagonal: int = 0) -> Tensor:
+        """``tril`` in place."""
+        return inplace.replace(self, "tril_", rearrange.tril, diagonal)
+
+    def triu_(self: Any, diagonal: int = 0) -> Tensor:
+        """``triu`` in place."""
+        return inplace.replace(self, "triu_", rearrange.triu, diagonal)
 
     # ---------------------------------------------------------------- dtype, copies, properties (copies.py)
 
@@ -314,21 +467,15 @@ class TensorMethods(ConversionMethods):
             data, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
         )
 
-    def new_zeros(
-        self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-    ) -> Tensor:
+    def new_zeros(self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         """``zeros(size)`` with this Tensor's dtype."""
         return creation.zeros(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
-    def new_ones(
-        self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-    ) -> Tensor:
+    def new_ones(self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         """``ones(size)`` with this Tensor's dtype."""
         return creation.ones(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
-    def new_empty(
-        self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-    ) -> Tensor:
+    def new_empty(self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         """``empty(size)`` with this Tensor's dtype."""
         return creation.empty(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
@@ -342,14 +489,48 @@ class TensorMethods(ConversionMethods):
         requires_grad: bool = False,
     ) -> Tensor:
         """``full(size, fill_value)`` with this Tensor's dtype."""
-        return creation.full(
-            size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
-        )
+        return creation.full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
-    # ---------------------------------------------------------------- NumPy and Python protocols (interop.py, formatting.py)
+    # ---------------------------------------------------------------- protocols (interop.py, formatting.py)
 
     def __repr__(self: Any) -> str:
         return formatting.to_string(self)
+
+    def __format__(self: Any, spec: str) -> str:
+        return interop.format_tensor(self, spec)
+
+    def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return interop.to_array(self, dtype, copy)
+
+    def __array_wrap__(self: Any, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        return interop.from_ufunc(array, return_scalar)
+
+    def __dlpack__(self: Any, **options: Any) -> Any:
+        return interop.to_dlpack(self, **options)
+
+    def __dlpack_device__(self: Any) -> tuple[int, int]:
+        return self._array.__dlpack_device__()
+
+    def __len__(self: Any) -> int:
+        return interop.length(self)
+
+    def __iter__(self: Any) -> Iterator[Tensor]:
+        return interop.iterate(self)
+
+    def __bool__(self: Any) -> bool:
+        return interop.truth(self)
+
+    def __int__(self: Any) -> int:
+        return int(copies.item(self))
+
+    def __float__(self: Any) -> float:
+        return float(copies.item(self))
+
+    def __index__(self: Any) -> int:
+        return interop.index(self)
+
+    def __contains__(self: Any, element: Any) -> bool:
+        return interop.contains(self, element)
 
 
 def _from_to(args: tuple[Any, ...], bounds: dict[str, Any], low: Any, high: Any) -> tuple[Any, Any]:
