@@ -43,7 +43,7 @@ def max_forward(x, KH, KW, sh, sw, ph, pw, dh, dw, out, places):
 
 @helper
 def _max_row(x, n, i, KH, KW, sh, sw, ph, pw, dh, dw, out, places):
-    """One row of windows: up to three neighbours of a window compete with its best so far in one pass over the channels.
+    """One row of windows: up to three neighbours in a window compete with its best so far, in one pass over channels.
 
     ``not (value <= best)`` and not ``value > best``: a NaN wins. A place that is there twice changes nothing. Three,
     because with four the compiler gives up proving that inputs and outputs don't overlap, and does not vectorise.

@@ -4,8 +4,8 @@ All of it follows from one form that is linear in each of image x, filters w and
 
     L(x, w, g) = Σ g[n, o, i, j] · w[o, c, p, q] · x[n, c, i·s + p·d − pad, j·s + q·d − pad]
 
-``Conv2d`` is the derivative of L by g, ``ConvInputGrad`` by x, ``ConvWeightGrad`` by w; the derivative of one of them is
-made of the other two, so nothing else is needed for second and higher orders.
+``Conv2d`` is the derivative of L by g, ``ConvInputGrad`` by x, ``ConvWeightGrad`` by w; the derivative of one of them
+is made of the other two, so nothing else is needed for second and higher orders.
 
 Reference: V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285, 2016.
 """

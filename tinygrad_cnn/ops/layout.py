@@ -8,6 +8,8 @@ transposed view of such memory.  Images of one channel are in both layouts at on
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import kernels
@@ -53,12 +55,14 @@ def prepared(x: np.ndarray) -> np.ndarray:
 
 
 def rows(x: np.ndarray) -> np.ndarray:
-    """(N, C, d1, ...) as an (N·d1·..., C) matrix for kernels: a view of channels-last memory, else a copy."""
-    return prepared(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1]) if x.ndim > 2 else prepared(x)
+    """(C,), (N, C) or (N, C, d1, ...) as an (M, C) matrix for kernels: a view of channels-last memory, else a copy."""
+    if x.ndim > 2:
+        x = np.moveaxis(x, 1, -1)
+    return prepared(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def from_rows(matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The inverse of ``rows``: an array of this (N, C, d1, ...) shape on the matrix's memory."""
-    if len(shape) == 2:
-        return matrix
+    """The inverse of ``rows``: an array of the original shape on the matrix's memory."""
+    if len(shape) <= 2:
+        return matrix.reshape(shape)
     return np.moveaxis(matrix.reshape(shape[:1] + shape[2:] + shape[1:2]), -1, 1)

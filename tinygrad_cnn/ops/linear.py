@@ -7,6 +7,7 @@ The matrix products run on our own kernel, not on BLAS, so that the bits don't d
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..errors import DTypeError, ShapeError
 from ..kernels._memory import ABSENT
 from . import buffers
 from .layout import prepared
+from .shape import squeeze, unsqueeze
 
 
 class Linear(Op):
@@ -116,10 +118,7 @@ def _matrix(x: np.ndarray) -> np.ndarray:
     """(..., K) as (M, K) for kernels."""
     if x.ndim == 2 and x.flags.carray:
         return x
-    rows = 1
-    for side in x.shape[:-1]:
-        rows *= side
-    return prepared(x).reshape(rows, x.shape[-1])
+    return prepared(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -152,8 +151,6 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         _check_bias(bias, weight)
     if w.ndim == 2:
         return Linear.apply(input, weight, bias)
-    from .shape import squeeze, unsqueeze
-
     return squeeze(Linear.apply(input, unsqueeze(weight, 0), None if bias is None else unsqueeze(bias, 0)), -1)
 
 

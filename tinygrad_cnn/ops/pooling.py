@@ -159,7 +159,8 @@ def max_pool2d(
     Returns:
         (N, C, OH, OW), or (C, OH, OW), with
         ``OH = floor((H + 2·padding − dilation·(kernel_size − 1) − 1) / stride) + 1``; NaN where a window contains one.
-        With ``return_indices``, also int64 indices h·W + w of that shape.  The gradient goes to the first of equal maxima.
+        With ``return_indices``, also int64 indices h·W + w of that shape.  The gradient goes to the first of equal
+        maxima.
 
     Raises:
         ShapeError: sizes that do not fit together.

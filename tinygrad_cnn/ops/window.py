@@ -10,6 +10,7 @@ import numpy as np
 from ..autograd import Tensor
 from ..errors import DTypeError, ShapeError
 from .layout import channels_last
+from .shape import squeeze, unsqueeze
 
 Pair = tuple[int, int]
 
@@ -51,10 +52,8 @@ def check_image(name: str, input: Any, argument: str = "input") -> None:
 
 
 def on_batch(function: Callable[[Tensor], Any], input: Tensor) -> Any:
-    """``function`` of the channels-last batch; a single (C, H, W) image becomes a batch of one and is taken out again."""
+    """``function`` of the channels-last batch; one (C, H, W) image becomes a batch of one and is taken out again."""
     if input._array.ndim == 4:
         return function(channels_last(input))
-    from .shape import squeeze, unsqueeze
-
     result = function(channels_last(unsqueeze(input, 0)))
     return tuple([squeeze(r, 0) for r in result]) if isinstance(result, tuple) else squeeze(result, 0)
