@@ -311,7 +311,7 @@ def wrap(array: Any) -> Tensor:
 
 def link_view(output: Tensor, parent: Tensor, op: type[Op], static: dict[str, Any]) -> None:
     """If the output shares its parent's memory, let it share the version counter and remember how it was taken."""
-    if not np.may_share_memory(output._array, parent._array):
+    if not np.may_share_memory(output._array, parent._array) and output._array.size:
         return
     if parent._copied_by is not None:
         output._copied_by = parent._copied_by

@@ -241,7 +241,7 @@ def _filled(array: np.ndarray, value: Any) -> np.ndarray:
         value = int(value)
     try:
         array.fill(value)
-    except OverflowError:
+    except (OverflowError, ValueError):
         raise DTypeError(f"full: fill_value={value} does not fit into {array.dtype}") from None
     return array
 

@@ -178,7 +178,7 @@ class TensorMethods(ConversionMethods):
 
     def tile(self: Any, *dims: Any) -> Tensor:
         """See ``tile``."""
-        return rearrange.tile(self, *dims)
+        return rearrange.tile(self, dims[0] if len(dims) == 1 else dims)
 
     def repeat_interleave(self: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
         """See ``repeat_interleave``."""
@@ -186,7 +186,7 @@ class TensorMethods(ConversionMethods):
 
     def flip(self: Any, *dims: Any) -> Tensor:
         """See ``flip``."""
-        return rearrange.flip(self, *dims)
+        return rearrange.flip(self, dims[0] if len(dims) == 1 else dims)
 
     def fliplr(self: Any) -> Tensor:
         """See ``fliplr``."""

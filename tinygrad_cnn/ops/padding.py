@@ -77,6 +77,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise ValueError(f"pad: mode {mode!r} takes no value, got {value}")
     if not 1 <= len(pairs) <= 3 or array.ndim - len(pairs) not in (1, 2):
         raise ShapeError(f"pad: mode {mode!r} pads the last 1 to 3 of 1 or 2 more dimensions, got {array.ndim} dims")
+    if not any(amounts):
+        return Pad.apply(input, widths=widths)
     for dim, (before, after) in enumerate(widths):
         if before or after:
             index = _MODES[mode](dim, array.shape[dim], before, after)

@@ -83,9 +83,9 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     return out.clone() if out._view is not None or out._inference else out
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, dims: Any) -> Tensor:
     """As ``repeat``, but fewer numbers than dimensions stand for the last ones."""
-    counts = sizes("tile", dims, "dims")
+    counts = sizes("tile", (dims,), "dims")
     return repeat(input, (1,) * (input._array.ndim - len(counts)) + counts)
 
 
@@ -171,14 +171,14 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
 # ---------------------------------------------------------------- moving and masking
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """The order of some dimensions (ints or one sequence) reversed, as a copy.
+def flip(input: Tensor, dims: Any) -> Tensor:
+    """The order of some dimensions (an int or several) reversed, as a copy.
 
     Raises:
         DimError: a dim is out of range.
         ShapeError: a dim appears twice.
     """
-    return Flip.apply(input, dims=wrap_dims("flip", sizes("flip", dims, "dims"), input._array.ndim, "dims"))
+    return Flip.apply(input, dims=wrap_dims("flip", sizes("flip", (dims,), "dims"), input._array.ndim, "dims"))
 
 
 def fliplr(input: Tensor) -> Tensor:

@@ -327,6 +327,6 @@ def expand(input: Tensor, *shape: Any) -> Tensor:
     return Expand.apply(input, shape=tuple(full))
 
 
-def broadcast_to(input: Tensor, shape: Any) -> Tensor:
-    """``input.expand(shape)``."""
-    return expand(input, shape)
+def broadcast_to(input: Tensor, size: Any) -> Tensor:
+    """``input.expand(size)``."""
+    return expand(input, size)
