@@ -179,6 +179,36 @@ def add_rows(
 
 
 @intrinsic
+def add_elements(typing_context: Any, source: Any, target: Any, count: Any, zero: Any) -> Any:
+    """``add_elements(source, target, count, zero)``: ``target[l] += source[l]`` for l < ``count``."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, target, count, _ = args
+        emit = _Emitter(builder, signature.args[3])
+
+        def one_vector(i: Any, state: list[Any]) -> list[Any]:
+            offset = builder.mul(i, emit.i64(VECTOR_BYTES))
+            left, right = builder.add(target, offset), builder.add(source, offset)
+            emit.store(builder.fadd(emit.load(left), emit.load(right)), left)
+            return []
+
+        def one_element(i: Any, state: list[Any]) -> list[Any]:
+            offset = builder.mul(builder.add(i, done), emit.i64(emit.itemsize))
+            left, right = emit.pointer(builder.add(target, offset)), emit.pointer(builder.add(source, offset))
+            both = [builder.load(where, typ=emit.element, align=emit.itemsize) for where in (left, right)]
+            builder.store(builder.fadd(*both), left, align=emit.itemsize)
+            return []
+
+        vectors = builder.sdiv(count, emit.i64(emit.lanes))
+        done = builder.mul(vectors, emit.i64(emit.lanes))
+        emit.loop(vectors, [], one_vector)
+        emit.loop(builder.sub(count, done), [], one_element)
+        return context.get_dummy_value()
+
+    return types.void(source, target, count, zero), generate
+
+
+@intrinsic
 def copy_bytes(typing_context: Any, source: Any, target: Any, count: Any) -> Any:
     """``copy_bytes(source, target, count)``: C's memcpy."""
 

@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import conv_depthwise, conv_direct
+from . import conv_depthwise, conv_direct, conv_fold
+from ._simd import lanes
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Pair = tuple[int, int]
 
 
-_FAMILIES: dict[str, Any] = {"direct": conv_direct, "depthwise": conv_depthwise}
+_FAMILIES: dict[str, Any] = {"direct": conv_direct, "depthwise": conv_depthwise, "fold": conv_fold}
 
 
 class Geometry(NamedTuple):
@@ -69,6 +70,8 @@ def choose(
         return Choice("empty", "a sum over nothing, or nothing to sum")
     if geometry.groups > 1 and geometry.groups == x_shape[3] == weight_shape[0]:
         return Choice("depthwise", "every channel has one filter of its own: no sum over channels")
+    if kind == "input_grad" and geometry.groups == 1 and x_shape[3] <= lanes(dtype) and weight_shape[1:3] != (1, 1):
+        return Choice("fold", "few channels: a product over them would leave the vectors half empty")
     return Choice("direct", "windows read in place, as one matrix product")
 
 
@@ -84,13 +87,8 @@ def workspace_size(
     name = choose(kind, x_shape, weight_shape, geometry, dtype, allow_winograd).name
     if name == "empty":
         return 0
-    family = _FAMILIES[name]
-    size = {
-        "forward": family.forward_size,
-        "input_grad": family.input_grad_size,
-        "weight_grad": family.weight_grad_size,
-    }[kind]
-    return size(x_shape, weight_shape, geometry, dtype)
+    size: int = getattr(_FAMILIES[name], f"{kind}_size")(x_shape, weight_shape, geometry, dtype)
+    return size
 
 
 def forward(
