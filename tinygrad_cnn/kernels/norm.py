@@ -1,0 +1,164 @@
+"""Batch normalisation on (M, C) memory: M = N·H·W pixels of C channels, vectorised over the channels.
+
+    y = (x − mean) · s · weight + bias,     s = 1 / √(var + eps),     mean and var over the M rows of each channel
+
+    ∂x = weight · s · (g − Σg/M − (x − mean) · s² · Σ(g·(x − mean))/M),   ∂weight = s · Σ(g·(x − mean)),   ∂bias = Σg
+
+Training needs the statistics before it can write, so each direction reads its inputs twice and writes once.  The rows
+are cut into chunks that stay in the cache: within a chunk, first the mean and then the squared deviations from it (no
+cancellation, whatever the mean), across chunks the exact rule for merging two groups, in float64 and in a fixed order.
+The number of chunks depends on the shape alone, so the bits don't depend on the number of threads.
+
+Reference: S. Ioffe, C. Szegedy, "Batch normalization: accelerating deep network training by reducing internal
+covariate shift", ICML 2015; T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance: analysis and
+recommendations", The American Statistician 37(3), 1983 (merging).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from ._jit import helper, kernel
+
+CHUNK = 8192
+"""Elements in a chunk, unless that were fewer than `LEAST_ROWS` rows."""
+
+LEAST_ROWS = 64
+
+
+def chunks(rows: int, channels: int) -> int:
+    """The number of chunks that (rows, channels) is cut into, at least 1."""
+    return max(1, -(-rows // max(LEAST_ROWS, CHUNK // max(channels, 1))))
+
+
+@kernel
+def batch_norm(x, weight, bias, eps, momentum, partial, running_mean, running_var, mean, s, y):
+    """Normalise with the statistics of the batch.
+
+    Args:
+        x: (M, C), M at least 1.
+        weight, bias: (C,), or (0,) for ones and zeros.
+        eps: Added to the variance.
+        momentum: Share of this batch in the running statistics.
+        partial: (chunks, 2, C), scratch.
+        running_mean, running_var: (C,), or (0,) for none; changed. The variance there is divided by M − 1.
+        mean, s: (C,), written.
+        y: (M, C), written.
+    """
+    M, C = x.shape
+    count = partial.shape[0]
+    for chunk in prange(count):
+        _moments(x, M * chunk // count, M * (chunk + 1) // count, chunk, partial)
+    _merge(partial, M)
+    number = x.dtype.type
+    for c in range(C):
+        mean[c] = partial[0, 0, c]
+        variance = np.float64(partial[0, 1, c]) / M
+        s[c] = 1 / np.sqrt(variance + eps)
+        if running_mean.size:
+            running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c]
+            running_var[c] = (1 - momentum) * running_var[c] + momentum * variance * M / (M - 1)
+        partial[0, 0, c] = s[c] * (weight[c] if weight.size else number(1))
+        partial[0, 1, c] = bias[c] if bias.size else number(0)
+    for chunk in prange(count):
+        for r in range(M * chunk // count, M * (chunk + 1) // count):
+            for c in range(C):
+                y[r, c] = (x[r, c] - mean[c]) * partial[0, 0, c] + partial[0, 1, c]
+
+
+@helper
+def _moments(x, low, high, chunk, partial):
+    """The mean of rows low to high, and the sum of squared deviations from it, per channel."""
+    C = x.shape[1]
+    for c in range(C):
+        partial[chunk, 0, c] = 0
+        partial[chunk, 1, c] = 0
+    for r in range(low, high):
+        for c in range(C):
+            partial[chunk, 0, c] += x[r, c]
+    share = x.dtype.type(1 / (high - low))
+    for c in range(C):
+        partial[chunk, 0, c] *= share
+    for r in range(low, high):
+        for c in range(C):
+            deviation = x[r, c] - partial[chunk, 0, c]
+            partial[chunk, 1, c] += deviation * deviation
+
+
+@helper
+def _merge(partial, M):
+    """Merge all chunks' means and squared deviations into those of the first one."""
+    count, _, C = partial.shape
+    for c in range(C):
+        mean, squares = np.float64(partial[0, 0, c]), np.float64(partial[0, 1, c])
+        for chunk in range(1, count):
+            before = M * chunk // count
+            rows = M * (chunk + 1) // count - before
+            difference = partial[chunk, 0, c] - mean
+            mean += difference * rows / (before + rows)
+            squares += partial[chunk, 1, c] + difference * difference * before * rows / (before + rows)
+        partial[0, 0, c] = mean
+        partial[0, 1, c] = squares
+
+
+@kernel
+def batch_norm_grad(grad, x, weight, mean, s, partial, out, out_weight, out_bias):
+    """The gradients by x, weight and bias.
+
+    Args:
+        grad, x: (M, C).
+        weight: (C,), or (0,) for ones.
+        mean, s: (C,), as `batch_norm` wrote them.
+        partial: (chunks, 2, C), scratch.
+        out: (M, C), written.
+        out_weight, out_bias: (C,), written.
+    """
+    M, C = x.shape
+    count = partial.shape[0]
+    for chunk in prange(count):
+        for c in range(C):
+            partial[chunk, 0, c] = 0
+            partial[chunk, 1, c] = 0
+        for r in range(M * chunk // count, M * (chunk + 1) // count):
+            for c in range(C):
+                g = grad[r, c]
+                partial[chunk, 0, c] += g
+                partial[chunk, 1, c] += g * (x[r, c] - mean[c])
+    number = x.dtype.type
+    for c in range(C):
+        total, product = 0.0, 0.0
+        for chunk in range(count):
+            total += partial[chunk, 0, c]
+            product += partial[chunk, 1, c]
+        out_bias[c] = total
+        out_weight[c] = product * s[c]
+        partial[0, 0, c] = total / M
+        partial[0, 1, c] = product / M * s[c] * s[c]
+    for chunk in prange(count):
+        for r in range(M * chunk // count, M * (chunk + 1) // count):
+            for c in range(C):
+                factor = s[c] * (weight[c] if weight.size else number(1))
+                centred = grad[r, c] - partial[0, 0, c] - (x[r, c] - mean[c]) * partial[0, 1, c]
+                out[r, c] = factor * centred
+
+
+@kernel
+def scale_and_shift(x, scale, shift, out):
+    """``out[r, c] = x[r, c]·scale[c] + shift[c]``.
+
+    Args:
+        x: (M, C).
+        scale: (C,).
+        shift: (C,), or (0,) for zeros.
+        out: (M, C), written. Threads share the rows.
+    """
+    M, C = x.shape
+    if shift.size:
+        for r in prange(M):
+            for c in range(C):
+                out[r, c] = x[r, c] * scale[c] + shift[c]
+    else:
+        for r in prange(M):
+            for c in range(C):
+                out[r, c] = x[r, c] * scale[c]
