@@ -124,7 +124,7 @@ def copy_element(typing_context: Any, source: Any, target: Any, zero: Any) -> An
     """``copy_element(source, target, zero)``: one element of ``zero``'s dtype from address to address."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        emit = _Emitter(builder, signature.args[2])
+        emit = Emitter(builder, signature.args[2])
         value = builder.load(emit.pointer(args[0]), typ=emit.element, align=emit.itemsize)
         builder.store(value, emit.pointer(args[1]), align=emit.itemsize)
         return context.get_dummy_value()
@@ -138,7 +138,7 @@ def copy_row(typing_context: Any, source: Any, target: Any, columns: Any, zero: 
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         source, target, columns, _ = args
-        emit = _Emitter(builder, signature.args[3])
+        emit = Emitter(builder, signature.args[3])
 
         def copy(masks: list[Any] | None) -> None:
             for v, value in enumerate(emit.load_panel(source, VECTORS, masks)):
@@ -161,7 +161,7 @@ def add_rows(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         rows, step, columns, count, target, _ = args
-        emit = _Emitter(builder, signature.args[5])
+        emit = Emitter(builder, signature.args[5])
 
         def sum_up(masks: list[Any] | None) -> None:
             def one_row(t: Any, state: list[Any]) -> list[Any]:
@@ -184,7 +184,7 @@ def add_elements(typing_context: Any, source: Any, target: Any, count: Any, zero
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         source, target, count, _ = args
-        emit = _Emitter(builder, signature.args[3])
+        emit = Emitter(builder, signature.args[3])
 
         def one_vector(i: Any, state: list[Any]) -> list[Any]:
             offset = builder.mul(i, emit.i64(VECTOR_BYTES))
@@ -284,7 +284,7 @@ def dot_tile(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, sources, shift, source_step, shift_step, segments, run, weights, starts, floor, targets, target_shift, columns = args
-        emit = _Emitter(builder, signature.args[9])
+        emit = Emitter(builder, signature.args[9])
         panel_bytes = VECTORS * VECTOR_BYTES
 
         def one_segment(s: Any, state: list[Any]) -> list[Any]:
@@ -361,7 +361,7 @@ def outer_tile(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, sources, shift, offsets, rows, count, _, tile = args
-        emit = _Emitter(builder, signature.args[6])
+        emit = Emitter(builder, signature.args[6])
         panel_bytes = VECTORS * VECTOR_BYTES
         steps = [builder.add(emit.load_i64(offsets, 8 * m), shift) for m in range(ROWS)]
 
@@ -413,7 +413,7 @@ def depthwise_tile(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         sources, shift, segments, weights, start, floor, targets, columns = args
-        emit = _Emitter(builder, signature.args[5])
+        emit = Emitter(builder, signature.args[5])
         tile = [(m, v) for m in range(ROWS) for v in range(VECTORS)]
 
         def compute(masks: list[Any] | None) -> None:
@@ -482,7 +482,7 @@ def depthwise_outer_tile(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         sources, source_step, shift, rows, row_step, count, _, tile, columns = args
-        emit = _Emitter(builder, signature.args[6])
+        emit = Emitter(builder, signature.args[6])
         lists = [builder.add(sources, builder.mul(source_step, emit.i64(m))) for m in range(TAPS)]
         cells = [(m, v) for m in range(TAPS) for v in range(VECTORS)]
         places = [(m * VECTORS + v) * VECTOR_BYTES for m, v in cells]
@@ -522,7 +522,7 @@ def transpose_block(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         source, source_step, target, target_step, _ = args
-        emit = _Emitter(builder, signature.args[4])
+        emit = Emitter(builder, signature.args[4])
         count = emit.lanes
         rows = [emit.load(builder.add(source, builder.mul(source_step, emit.i64(m)))) for m in range(count)]
         # Interleave row m with row m + count/2, log2(count) times: each round moves one bit of the column number
@@ -539,7 +539,7 @@ def transpose_block(
     return types.void(source, source_step, target, target_step, zero), generate
 
 
-class _Emitter:
+class Emitter:
     """Emits the few instructions that the micro-kernels are made of, for one dtype."""
 
     def __init__(self, builder: Any, dtype: Any) -> None:
@@ -552,6 +552,10 @@ class _Emitter:
 
     def i64(self, value: int) -> Any:
         return ir.Constant(_int64, value)
+
+    def constant(self, value: Any) -> Any:
+        """A vector with the number ``value`` in every lane."""
+        return ir.Constant(self.vector, [float(value)] * self.lanes)
 
     def pointer(self, where: Any, offset: int = 0) -> Any:
         if offset:

@@ -15,14 +15,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import conv_depthwise, conv_direct, conv_fold
+from . import conv_depthwise, conv_direct, conv_fold, conv_winograd
 from ._simd import lanes
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Pair = tuple[int, int]
 
 
-_FAMILIES: dict[str, Any] = {"direct": conv_direct, "depthwise": conv_depthwise, "fold": conv_fold}
+_FAMILIES: dict[str, Any] = {
+    "direct": conv_direct,
+    "depthwise": conv_depthwise,
+    "fold": conv_fold,
+    "winograd F(2x2)": conv_winograd.Winograd(2),
+    "winograd F(4x4)": conv_winograd.Winograd(4),
+}
 
 
 class Geometry(NamedTuple):
@@ -72,7 +78,32 @@ def choose(
         return Choice("depthwise", "every channel has one filter of its own: no sum over channels")
     if kind == "input_grad" and geometry.groups == 1 and x_shape[3] <= lanes(dtype) and weight_shape[1:3] != (1, 1):
         return Choice("fold", "few channels: a product over them would leave the vectors half empty")
+    if (
+        allow_winograd
+        and kind != "weight_grad"
+        and np.dtype(dtype) == np.float32
+        and conv_winograd.fits(weight_shape, geometry, dtype)
+    ):
+        return _choose_winograd(x_shape[3], weight_shape[0])
     return Choice("direct", "windows read in place, as one matrix product")
+
+
+def _choose_winograd(channels: int, filters: int) -> Choice:
+    """F(4x4), F(2x2) or direct, by the number of channels.
+
+    Measured on 2 Zen 3 cores, batch 64, forward, in billions of the direct sum's operations per second:
+
+        channels          direct   F(2x2)   F(4x4)
+        32→64  @26           164      182      268
+        64→64  @32           171      204      378
+        128→128 @16          139      270      408
+        512→512 @4           144      206      232
+    """
+    if max(channels, filters) >= 64 and min(channels, filters) >= 32:
+        return Choice("winograd F(4x4)", "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9")
+    if min(channels, filters) >= 32:
+        return Choice("winograd F(2x2)", "3x3, stride 1, 32 channels or more: 4 multiplications instead of 9")
+    return Choice("direct", "too few channels for Winograd's transforms to pay")
 
 
 def workspace_size(

@@ -1,0 +1,375 @@
+"""Winograd convolution, F(2x2, 3x3) and F(4x4, 3x3): fewer multiplications, for 3x3 filters of stride 1.
+
+The output is cut into tiles of m x m pixels, each computed from a patch of n x n = (m + 2) x (m + 2) input pixels. With
+d a patch, w a filter and the small matrices of `_winograd`,
+
+    V[ξ][t][c] = (Bᵀ d_t B)[ξ]     U[ξ][c][o] = (G w Gᵀ)[ξ]     M[ξ] = V[ξ] @ U[ξ]     y_t = Aᵀ M_t A
+
+ξ running over the n·n positions: n·n matrix products replace the sum over 9 filter positions, so per output pixel
+and pair of channels there are n·n / m·m multiplications instead of 9: 4 in F(2x2), 2.25 in F(4x4).
+
+**Blocking.** What is saved in arithmetic is easily lost in memory traffic, so a task takes a block of tiles through
+all three steps: V of the block stays in the L2 cache, and M is made and consumed 16 filters at a time. The products run
+on `dot_tile`. The input gradient is the same computation with the filters turned around and the channels exchanged.
+
+**Where it wins.** The transforms cost time per channel and the products per pair of channels, so channels decide.
+The rounding error is below that of a direct sum for F(2x2) and 2 to 4 times it for F(4x4).
+
+Reference: A. Lavin, S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016; Z. Jia, A. Zlateski,
+F. Durand, K. Li, "Optimizing N-dimensional, Winograd-based convolution for manycore CPUs", PPoPP 2018.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._jit import get_num_threads, helper
+from ._products import LAUNCH_WORK, Array, Carver, zero_row
+from ._simd import (
+    ROWS,
+    VECTOR_BYTES,
+    VECTORS,
+    dot_tile,
+    get,
+    lanes,
+    lowest_of,
+    panel_width,
+    put,
+    size_of,
+    transpose_block,
+)
+from ._tasks import FIRST, task_kernel
+from ._tiles import PANEL_BYTES
+from ._winograd import transform_filter, transform_input, transform_output
+
+CACHE_BYTES = 320 * 1024
+"""Bytes of transformed input that a task keeps, to stay in an L2 cache of 512 KB."""
+
+
+class Plan(NamedTuple):
+    """Sizes of one call; "source" is what is transformed: the input, or the gradient of the output."""
+
+    m: int
+    images: int
+    source: tuple[int, int, int]  # height, width, channels
+    target: tuple[int, int, int]
+    padding: tuple[int, int]
+    tiles: tuple[int, int]  # per image, down and across
+    block: int  # tiles per task
+
+    @property
+    def positions(self) -> int:
+        """n·n."""
+        return (self.m + 2) ** 2
+
+    @property
+    def tasks(self) -> int:
+        """Blocks of tiles."""
+        return -(-self.images * self.tiles[0] * self.tiles[1] // self.block)
+
+
+def plan(
+    m: int, images: int, source: tuple[int, int, int], target: tuple[int, int, int], padding: tuple[int, int]
+) -> Plan:
+    """Cut the output into tiles, and the tiles into tasks."""
+    tiles = (-(-target[0] // m), -(-target[1] // m))
+    fitting = CACHE_BYTES // ((m + 2) ** 2 * source[2] * 4)
+    block = max(2 * ROWS, min(16 * ROWS, fitting // ROWS * ROWS))
+    return Plan(m, images, source, target, padding, tiles, block)
+
+
+def forward(
+    m: int, x: Array, weight: Array, bias: Array, geometry: Any, workspace: Array, out: Array, relu: bool
+) -> None:
+    """See `conv.forward`; ``m`` is 2 or 4."""
+    _run(_forward_plan(m, x.shape, weight.shape, geometry), x, weight, bias, workspace, out, relu, turned=False)
+
+
+def input_grad(m: int, grad: Array, weight: Array, geometry: Any, workspace: Array, out: Array) -> None:
+    """See `conv.input_grad`."""
+    none = np.empty(0, out.dtype)
+    this = _input_grad_plan(m, out.shape, weight.shape, geometry)
+    _run(this, grad, weight, none, workspace, out, False, turned=True)
+
+
+def forward_size(m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
+    """Elements of workspace for `forward`."""
+    return _size(_forward_plan(m, x_shape, weight_shape, geometry), dtype, get_num_threads())
+
+
+def input_grad_size(m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
+    """Elements of workspace for `input_grad`."""
+    return _size(_input_grad_plan(m, x_shape, weight_shape, geometry), dtype, get_num_threads())
+
+
+def fits(weight_shape: tuple[int, ...], geometry: Any, dtype: Any) -> bool:
+    """Whether the transforms exist for this geometry, and whole vectors of channels."""
+    O, KH, KW, C = weight_shape
+    vector = lanes(dtype)
+    return (
+        (KH, KW) == (3, 3)
+        and geometry.stride == geometry.dilation == (1, 1)
+        and geometry.groups == 1
+        and max(geometry.padding) <= 2
+        and C % vector == 0
+        and O % vector == 0
+    )
+
+
+class Winograd:
+    """F(m x m, 3x3), with the functions that the other algorithms have as modules."""
+
+    def __init__(self, m: int) -> None:
+        self.forward = functools.partial(forward, m)
+        self.forward_size = functools.partial(forward_size, m)
+        self.input_grad = functools.partial(input_grad, m)
+        self.input_grad_size = functools.partial(input_grad_size, m)
+
+
+def _forward_plan(m: int, x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
+    N, H, W, C = x_shape
+    OH, OW = geometry.output_size((H, W), (3, 3))
+    return plan(m, N, (H, W, C), (OH, OW, weight_shape[0]), geometry.padding)
+
+
+def _input_grad_plan(m: int, x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
+    N, H, W, C = x_shape
+    OH, OW = geometry.output_size((H, W), (3, 3))
+    padding = (2 - geometry.padding[0], 2 - geometry.padding[1])
+    return plan(m, N, (OH, OW, weight_shape[0]), (H, W, C), padding)
+
+
+def _carve(this: Plan, dtype: Any, carver: Carver, threads: int) -> tuple[Array, ...]:
+    width = panel_width(dtype)
+    source, target = this.source[2], this.target[2]
+    panels = -(-target // width)
+    vector = lanes(dtype)
+    return (
+        carver.take(this.positions, panels, source, width),
+        carver.take(panels, width),
+        carver.take(threads, this.positions * (this.block * (source + width) + vector * vector) + target),
+        carver.take_int64(threads, this.positions + this.m**2 * this.block + 3 * ROWS),
+    )
+
+
+def _size(this: Plan, dtype: Any, threads: int) -> int:
+    carver = Carver(None, dtype)
+    _carve(this, dtype, carver, threads)
+    return carver.used
+
+
+def _run(
+    this: Plan, source: Array, weight: Array, bias: Array, workspace: Array, out: Array, relu: bool, turned: bool
+) -> None:
+    """Transform the filters, then launch all tasks."""
+    dtype = out.dtype
+    threads = get_num_threads()
+    while threads > 1 and _size(this, dtype, threads) > workspace.size:
+        threads -= 1
+    panels, starts, buffers, addresses = _carve(this, dtype, Carver(workspace, dtype), threads)
+    filters, channels = this.target[2], this.source[2]
+    starts.reshape(-1)[:filters] = bias if bias.size else 0
+    transform_filters(
+        panels.size, threads, (weight, panels, buffers), (),
+        (this.m, channels, filters, turned, buffers.shape[1]),
+    )  # fmt: skip
+    work = this.images * this.tiles[0] * this.tiles[1] * this.positions * channels * filters
+    step = max(threads, this.tasks * LAUNCH_WORK // max(1, work))
+    zeros = zero_row(max(channels, panel_width(dtype)), dtype)
+    for first in range(0, this.tasks, step):
+        winograd_products(
+            work, threads, (source, zeros, panels, starts, buffers, out), (addresses,),
+            (first, min(this.tasks, first + step), this.images, *this.source, *this.target, *this.padding,
+             *this.tiles, this.block, this.m, relu, buffers.shape[1], addresses.shape[1]),
+        )  # fmt: skip
+
+
+@task_kernel
+def transform_filters(worker, workers, numbers, zero):
+    """``panels[ξ, b, k, l] = (G w Gᵀ)[ξ]`` for source channel k and target channel ``b·width + l``.
+
+    Workers share the blocks of source channels.
+
+    Floats: ``weight (O, 3, 3, C)``; ``panels (n·n, panels, source channels, width)``, written; ``buffers (workers, …)``.
+    Numbers: m, source channels, target channels, 1 if turned around (the source channels are the filters O), elements
+    per buffer.
+    """
+    own = numbers + 8 * FIRST
+    channels, turned = get(own + 8), get(own + 24)
+    lane_count = VECTOR_BYTES // size_of(zero)
+    buffer = get(numbers + 16) + worker * get(own + 32) * size_of(zero)
+    for first in range(worker * lane_count, channels, workers * lane_count):
+        if turned:
+            for k in range(first, min(channels, first + lane_count)):
+                _turned_filter(k, numbers, zero)
+        else:
+            _filter_block(first, numbers, buffer, zero)
+
+
+@helper
+def _turned_filter(k, numbers, zero):
+    """One filter o = k, turned around: its channels are already side by side."""
+    weight, panels = get(numbers), get(numbers + 8)
+    own = numbers + 8 * FIRST
+    m, channels, columns = get(own), get(own + 8), get(own + 16)
+    item = size_of(zero)
+    width = PANEL_BYTES // item
+    step = (columns + width - 1) // width * channels * PANEL_BYTES
+    for first in range(0, columns, width // VECTORS):
+        source = weight + (k * 9 * columns + 8 * columns + first) * item
+        panel = panels + (first // width * channels + k) * PANEL_BYTES + first % width * item
+        if m == 4:
+            transform_filter(4, source, -columns * item, panel, step, zero)
+        else:
+            transform_filter(2, source, -columns * item, panel, step, zero)
+
+
+@helper
+def _filter_block(first, numbers, buffer, zero):
+    """Channels ``first`` and the next few of all filters: transformed as vectors of channels, then transposed."""
+    weight, panels = get(numbers), get(numbers + 8)
+    own = numbers + 8 * FIRST
+    m, channels, columns = get(own), get(own + 8), get(own + 16)
+    item = size_of(zero)
+    width = PANEL_BYTES // item
+    lane_count = width // VECTORS
+    positions = (m + 2) * (m + 2)
+    step = (columns + width - 1) // width * channels * PANEL_BYTES
+    for column in range(0, columns, lane_count):
+        for o in range(lane_count):
+            source = weight + ((column + o) * 9 * channels + first) * item
+            place = buffer + o * positions * VECTOR_BYTES
+            if m == 4:
+                transform_filter(4, source, channels * item, place, VECTOR_BYTES, zero)
+            else:
+                transform_filter(2, source, channels * item, place, VECTOR_BYTES, zero)
+        panel = panels + (column // width * channels + first) * PANEL_BYTES + column % width * item
+        for position in range(positions):
+            transpose_block(
+                buffer + position * VECTOR_BYTES,
+                positions * VECTOR_BYTES,
+                panel + position * step,
+                PANEL_BYTES,
+                zero,
+            )
+
+
+@task_kernel
+def winograd_products(worker, workers, numbers, zero):
+    """Blocks of tiles, dealt to the workers in turn: transform, multiply, transform back.
+
+    Floats: ``source (N, H, W, channels)``; ``zeros``, as many as a pixel has channels; ``panels`` of
+    `transform_filters`; ``starts (panels, width)``, the bias; ``buffers (workers, …)``, scratch for V and M; ``out``,
+    written.
+    Ints: ``addresses (workers, …)``, scratch.
+    Numbers: first task, task after the last, images, the source's height, width and channels, the target's, padding,
+    tiles of an image down and across, tiles per task, m, 1 for ReLU, elements per buffer, addresses per worker.
+    """
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    channels, filters, m = get(own + 40), get(own + 64), get(own + 112)
+    positions, block = (m + 2) * (m + 2), get(own + 104)
+    tiles = get(own + 16) * get(own + 88) * get(own + 96)
+    transformed = get(numbers + 32) + worker * get(own + 128) * item
+    products = transformed + positions * block * channels * item
+    dump = products + positions * block * PANEL_BYTES
+    addresses = get(numbers + 48) + worker * get(own + 136) * 8
+    for task in range(get(own) + worker, get(own + 8), workers):
+        first = task * block
+        count = min(block, tiles - first)
+        for t in range(count):
+            _transform_patch(first + t, numbers, addresses, transformed + t * channels * item, zero)
+            _find_targets(first + t, numbers, addresses + (positions + t * m * m) * 8, dump, item)
+        for panel in range((filters * item + PANEL_BYTES - 1) // PANEL_BYTES):
+            _multiply(panel, count, numbers, transformed, products, addresses, zero)
+            _transform_back(panel, count, numbers, products, addresses + positions * 8, zero)
+
+
+@helper
+def _transform_patch(tile, numbers, addresses, target, zero):
+    """Gather the addresses of a tile's patch, zeros outside the image, and transform it."""
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    H, W, channels = get(own + 24), get(own + 32), get(own + 40)
+    across, m = get(own + 96), get(own + 112)
+    per_image = get(own + 88) * across
+    n = m + 2
+    image, place = tile // per_image, tile % per_image
+    top, left = place // across * m - get(own + 72), place % across * m - get(own + 80)
+    source = get(numbers) + image * H * W * channels * item
+    for i in range(n):
+        for j in range(n):
+            h, w = top + i, left + j
+            inside = h >= 0 and h < H and w >= 0 and w < W
+            where = source + (h * W + w) * channels * item if inside else get(numbers + 8)
+            put(addresses + (i * n + j) * 8, where)
+    vectors = channels * item // VECTOR_BYTES
+    step = get(own + 104) * channels * item
+    if m == 4:
+        transform_input(4, addresses, vectors, target, step, zero)
+    else:
+        transform_input(2, addresses, vectors, target, step, zero)
+
+
+@helper
+def _find_targets(tile, numbers, targets, dump, item):
+    """The addresses of a tile's output pixels; those beyond the image's edge go to a place nobody reads."""
+    own = numbers + 8 * FIRST
+    H, W, filters = get(own + 48), get(own + 56), get(own + 64)
+    across, m = get(own + 96), get(own + 112)
+    per_image = get(own + 88) * across
+    image, place = tile // per_image, tile % per_image
+    out = get(numbers + 40) + image * H * W * filters * item
+    for i in range(m):
+        for j in range(m):
+            h, w = place // across * m + i, place % across * m + j
+            put(targets + (i * m + j) * 8, out + (h * W + w) * filters * item if h < H and w < W else 0)
+    for k in range(m * m):
+        if get(targets + k * 8) == 0:
+            put(targets + k * 8, dump)
+
+
+@helper
+def _multiply(panel, count, numbers, transformed, products, addresses, zero):
+    """``M[ξ][t][:] = V[ξ][t] @ U[ξ]`` for one panel of filters: (n·n, block, width)."""
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    channels, filters, m, block = get(own + 40), get(own + 64), get(own + 112), get(own + 104)
+    positions = (m + 2) * (m + 2)
+    panels = (filters * item + PANEL_BYTES - 1) // PANEL_BYTES
+    left = addresses + (positions + m * m * block) * 8
+    begin, end = left + ROWS * 8, left + 2 * ROWS * 8
+    for row in range(ROWS):
+        put(begin + row * 8, get(numbers + 8))
+    width = PANEL_BYTES // item
+    for position in range(positions):
+        weights = get(numbers + 16) + (position * panels + panel) * channels * PANEL_BYTES
+        for t in range(0, count, ROWS):
+            for row in range(ROWS):
+                tile = position * block + min(t + row, count - 1)
+                put(left + row * 8, transformed + tile * channels * item)
+                put(end + row * 8, products + tile * PANEL_BYTES)
+            dot_tile(2, left, 0, 0, 0, 1, channels, weights, begin, lowest_of(zero), end, 0, width)
+
+
+@helper
+def _transform_back(panel, count, numbers, products, targets, zero):
+    """``y = Aᵀ M A`` plus bias, for one panel of filters of all tiles of a block."""
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    filters, m, block = get(own + 64), get(own + 112), get(own + 104)
+    floor = zero if get(own + 120) else lowest_of(zero)
+    vectors = min(VECTORS, (filters * item - panel * PANEL_BYTES) // VECTOR_BYTES)
+    for t in range(count):
+        for v in range(vectors):
+            source = products + t * PANEL_BYTES + v * VECTOR_BYTES
+            shift = panel * PANEL_BYTES + v * VECTOR_BYTES
+            start = get(numbers + 24) + shift
+            places = targets + t * m * m * 8
+            if m == 4:
+                transform_output(4, source, block * PANEL_BYTES, start, floor, places, shift)
+            else:
+                transform_output(2, source, block * PANEL_BYTES, start, floor, places, shift)
