@@ -28,13 +28,87 @@ from .autograd.dtype import float32, float64, int32, int64, uint8
 from .autograd.random import get_rng_state, initial_seed, seed, set_rng_state
 
 # ---- arithmetic
-from .ops.arithmetic import add, mul
+from .ops.arithmetic import add, div, floor_divide, fmod, mul, neg, remainder, rsub, sub
+from .ops.arithmetic import div as divide
+from .ops.arithmetic import div as true_divide
+from .ops.arithmetic import mul as multiply
+from .ops.arithmetic import neg as negative
+from .ops.arithmetic import sub as subtract
+from .ops.power import pow
+from .ops.selection import clamp, maximum, minimum, where
+from .ops.selection import clamp as clip
 
 # ---- elementwise functions and comparisons
+from .ops.activation import log_softmax, relu, sigmoid, softmax
+from .ops.comparison import (
+    all,
+    allclose,
+    any,
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    eq,
+    equal,
+    ge,
+    gt,
+    isclose,
+    isfinite,
+    isinf,
+    isnan,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    lt,
+    ne,
+    nonzero,
+)
+from .ops.elementwise import (
+    abs,
+    ceil,
+    cos,
+    erf,
+    exp,
+    expm1,
+    floor,
+    log,
+    log1p,
+    log2,
+    log10,
+    reciprocal,
+    round,
+    rsqrt,
+    sign,
+    sin,
+    sqrt,
+    square,
+    tan,
+    tanh,
+    trunc,
+)
 
 # ---- reductions
+from .ops.ordering import argmax, argmin, argsort, max, median, min, sort, topk
+from .ops.reduction import (
+    amax,
+    amin,
+    count_nonzero,
+    cumprod,
+    cumsum,
+    logsumexp,
+    mean,
+    norm,
+    prod,
+    std,
+    sum,
+    var,
+    var_mean,
+)
 
 # ---- matrix products
+from .ops.linalg import addmm, addmv, baddbmm, bmm, dot, einsum, matmul, mm, mv, outer
 
 # ---- creation and random numbers
 from .ops.copies import channels_last, clone, contiguous_format, memory_format, preserve_format
@@ -129,6 +203,10 @@ from .ops.gathering import (
 from .ops.interop import can_cast, from_dlpack, is_floating_point, is_tensor, numel, promote_types, result_type
 
 # ---- networks
+from .ops.conv import conv2d
+from .ops.dropout import dropout
+from .ops.norm import batch_norm
+from .ops.pooling import max_pool2d
 
 double = float64
 float = float32

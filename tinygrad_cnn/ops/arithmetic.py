@@ -1,4 +1,4 @@
-"""Arithmetic on two operands with broadcasting: add, sub, mul, div, pow and their kin."""
+"""Arithmetic on two operands with broadcasting: add, sub, mul, div, remainder and their kin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Op, Tensor
+from ..autograd import Op, Tensor, wrap
+from ..errors import DTypeError
 from .broadcast import sum_to
 from .promotion import binary_operands
 
@@ -14,32 +15,104 @@ from .promotion import binary_operands
 class Add(Op):
     """a + b with broadcasting."""
 
-    shapes: tuple[tuple[int, ...], tuple[int, ...]]
-
     def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        self.shapes = a.shape, b.shape
         return np.add(a, b)
 
     def backward(self, grad: Tensor) -> tuple[Tensor | None, ...]:
-        a, b = self.shapes
-        return sum_to(grad, a) if self.needs(0) else None, sum_to(grad, b) if self.needs(1) else None
+        return (
+            sum_to(grad, self.input_shape(0)) if self.needs(0) else None,
+            sum_to(grad, self.input_shape(1)) if self.needs(1) else None,
+        )
+
+
+class Sub(Op):
+    """a - b with broadcasting."""
+
+    def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.subtract(a, b)
+
+    def backward(self, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return (
+            sum_to(grad, self.input_shape(0)) if self.needs(0) else None,
+            sum_to(Neg.apply(grad), self.input_shape(1)) if self.needs(1) else None,
+        )
+
+
+class Neg(Op):
+    """-x."""
+
+    makes_fresh_gradients = True
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return np.negative(x)
+
+    def backward(self, grad: Tensor) -> tuple[Tensor]:
+        return (Neg.apply(grad),)
 
 
 class Mul(Op):
     """a * b with broadcasting."""
 
     saves_inputs = {0: (1,), 1: (0,)}  # noqa: RUF012  each factor is the other one's derivative
-    shapes: tuple[tuple[int, ...], tuple[int, ...]]
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        self.shapes = a.shape, b.shape
         return np.multiply(a, b)
 
     def backward(self, grad: Tensor, a: Tensor | None, b: Tensor | None) -> tuple[Tensor | None, ...]:
         return (
-            None if b is None else sum_to(Mul.apply(grad, b), self.shapes[0]),
-            None if a is None else sum_to(Mul.apply(grad, a), self.shapes[1]),
+            None if b is None else sum_to(Mul.apply(grad, b), self.input_shape(0)),
+            None if a is None else sum_to(Mul.apply(grad, a), self.input_shape(1)),
         )
+
+
+class Div(Op):
+    """a / b with broadcasting, floating point."""
+
+    saves_inputs = {0: (1,), 1: (0, 1)}  # noqa: RUF012
+
+    def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return np.divide(a, b)
+
+    def backward(self, grad: Tensor, a: Tensor | None, b: Tensor) -> tuple[Tensor | None, ...]:
+        by_a = Div.apply(grad, b)
+        return (
+            sum_to(by_a, self.input_shape(0)) if self.needs(0) else None,
+            None if a is None else sum_to(Neg.apply(Mul.apply(by_a, Div.apply(a, b))), self.input_shape(1)),
+        )
+
+
+class RoundedDiv(Op):
+    """floor(a / b) or trunc(a / b) of floating-point numbers with broadcasting; its gradient is 0."""
+
+    truncate: bool
+
+    def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return np.trunc(np.divide(a, b)) if self.truncate else np.floor_divide(a, b)
+
+    def backward(self, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return tuple(wrap(np.zeros(self.input_shape(i), grad._array.dtype)) if self.needs(i) else None for i in (0, 1))
+
+
+class Remainder(Op):
+    """a - b * floor(a / b), or with ``truncate`` a - b * trunc(a / b); a step function of b between its kinks."""
+
+    saves_inputs = {0: (1,), 1: (1,)}  # noqa: RUF012
+    truncate: bool
+
+    def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        if a.dtype.kind != "f" and not np.all(b):
+            raise ZeroDivisionError("remainder: integer division by zero")
+        with np.errstate(all="ignore"):
+            return np.fmod(a, b) if self.truncate else np.remainder(a, b)
+
+    def backward(self, grad: Tensor, a: Tensor | None, b: Tensor | None) -> tuple[Tensor | None, ...]:
+        by_b = None
+        if a is not None and b is not None:
+            quotient = div(a, b, rounding_mode="trunc" if self.truncate else "floor")
+            by_b = sum_to(Neg.apply(Mul.apply(grad, quotient)), self.input_shape(1))
+        return sum_to(grad, self.input_shape(0)) if self.needs(0) else None, by_b
 
 
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -60,6 +133,35 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     return Add.apply(*binary_operands("add", input, other))
 
 
+def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+    """``input - alpha * other``, elementwise; see ``add``.
+
+    Raises:
+        ShapeError: the shapes cannot be broadcast together.
+        DTypeError: both are bool, for which subtraction is not defined.
+    """
+    if alpha != 1:
+        other = mul(other, alpha)
+    a, b = binary_operands("sub", input, other)
+    _refuse_bool("sub", a)
+    return Sub.apply(a, b)
+
+
+def rsub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+    """``other - alpha * input``; see ``sub``."""
+    return sub(other, input, alpha=alpha)
+
+
+def neg(input: Tensor) -> Tensor:
+    """``-input``, any shape.
+
+    Raises:
+        DTypeError: the input is bool.
+    """
+    _refuse_bool("neg", input)
+    return Neg.apply(input)
+
+
 def mul(input: Any, other: Any) -> Tensor:
     """``input * other``, elementwise.
 
@@ -73,3 +175,71 @@ def mul(input: Any, other: Any) -> Tensor:
         ShapeError: the shapes cannot be broadcast together.
     """
     return Mul.apply(*binary_operands("mul", input, other))
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """``input / other``, elementwise.
+
+    Args:
+        input, other: Tensors or numbers of broadcastable shapes; dtypes are promoted, and without rounding integers
+            become the default floating-point dtype.
+        rounding_mode: None, "trunc" (towards zero) or "floor" (towards minus infinity); a rounded quotient has the
+            gradient 0 and keeps integers as they are.
+
+    Returns:
+        A Tensor of the broadcast shape.
+
+    Raises:
+        ShapeError: the shapes cannot be broadcast together.
+        ValueError: an unknown rounding mode.
+        ZeroDivisionError: a rounded integer division by zero.
+    """
+    if rounding_mode is None:
+        return Div.apply(*binary_operands("div", input, other, floating=True))
+    if rounding_mode not in ("trunc", "floor"):
+        raise ValueError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
+    a, b = binary_operands("div", input, other)
+    if a._array.dtype.kind != "f":
+        return _integer_quotient(a, b, rounding_mode)
+    return RoundedDiv.apply(a, b, truncate=rounding_mode == "trunc")
+
+
+def floor_divide(input: Any, other: Any) -> Tensor:
+    """The quotient rounded towards minus infinity; see ``div``."""
+    return div(input, other, rounding_mode="floor")
+
+
+def remainder(input: Any, other: Any) -> Tensor:
+    """``input - other * floor(input / other)``: the remainder has the sign of ``other``, as Python's ``%``.
+
+    Args:
+        input, other: Tensors or numbers of broadcastable shapes; dtypes are promoted.
+
+    Raises:
+        ShapeError: the shapes cannot be broadcast together.
+        ZeroDivisionError: integers divided by zero.
+    """
+    return Remainder.apply(*binary_operands("remainder", input, other), truncate=False)
+
+
+def fmod(input: Any, other: Any) -> Tensor:
+    """``input - other * trunc(input / other)``: the remainder has the sign of ``input``, as C's ``fmod``.
+
+    Args and Raises as for ``remainder``.
+    """
+    return Remainder.apply(*binary_operands("fmod", input, other), truncate=True)
+
+
+def _refuse_bool(name: str, x: Tensor) -> None:
+    if x._array.dtype == np.bool_:
+        raise DTypeError(f"{name}: not defined for bool tensors; use logical_xor or logical_not (~)")
+
+
+def _integer_quotient(a: Tensor, b: Tensor, rounding_mode: str) -> Tensor:
+    if not np.all(b._array):
+        raise ZeroDivisionError("div: integer division by zero")
+    floored = np.floor_divide(a._array, b._array)
+    if rounding_mode == "trunc":
+        inexact = np.multiply(floored, b._array) != a._array
+        floored = floored + np.logical_and(inexact, np.less(floored, 0)).astype(floored.dtype)
+    return wrap(floored.astype(a._array.dtype, copy=False))

@@ -6,14 +6,35 @@ class in one loop.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..autograd.dtype import bool_, float32, float64, int32, int64, uint8
-from . import arithmetic, copies, creation, formatting, gathering, indexing, inplace, interop, joining, rearrange
+from . import (
+    activation,
+    arithmetic,
+    comparison,
+    copies,
+    creation,
+    elementwise,
+    formatting,
+    gathering,
+    indexing,
+    inplace,
+    interop,
+    joining,
+    linalg,
+    ordering,
+    power,
+    rearrange,
+    reduction,
+    selection,
+)
 from . import shape as shape_ops
+from .promotion import is_comparable
 
 if TYPE_CHECKING:
     from ..autograd import Generator, Tensor
@@ -54,7 +75,7 @@ class ConversionMethods:
 class TensorMethods(ConversionMethods):
     """The methods and operators of a Tensor that are operations."""
 
-    # ---------------------------------------------------------------- arithmetic (arithmetic.py)
+    # ------------------------------------------------------- arithmetic (arithmetic.py, power.py, selection.py)
 
     def add(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
         """See ``add``."""
@@ -66,9 +87,33 @@ class TensorMethods(ConversionMethods):
     def __radd__(self: Any, other: Any) -> Tensor:
         return arithmetic.add(other, self)
 
+    def sub(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
+        """See ``sub``."""
+        return arithmetic.sub(self, other, alpha=alpha)
+
+    subtract = sub
+
+    def __sub__(self: Any, other: Any) -> Tensor:
+        return arithmetic.sub(self, other)
+
+    def __rsub__(self: Any, other: Any) -> Tensor:
+        return arithmetic.sub(other, self)
+
+    def neg(self: Any) -> Tensor:
+        """See ``neg``."""
+        return arithmetic.neg(self)
+
+    negative = neg
+    __neg__ = neg
+
+    def __pos__(self: Any) -> Tensor:
+        return self
+
     def mul(self: Any, other: Any) -> Tensor:
         """See ``mul``."""
         return arithmetic.mul(self, other)
+
+    multiply = mul
 
     def __mul__(self: Any, other: Any) -> Tensor:
         return arithmetic.mul(self, other)
@@ -76,13 +121,447 @@ class TensorMethods(ConversionMethods):
     def __rmul__(self: Any, other: Any) -> Tensor:
         return arithmetic.mul(other, self)
 
+    def div(self: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        """See ``div``."""
+        return arithmetic.div(self, other, rounding_mode=rounding_mode)
+
+    divide = div
+    true_divide = div
+
+    def __truediv__(self: Any, other: Any) -> Tensor:
+        return arithmetic.div(self, other)
+
+    def __rtruediv__(self: Any, other: Any) -> Tensor:
+        return arithmetic.div(other, self)
+
+    def floor_divide(self: Any, other: Any) -> Tensor:
+        """See ``floor_divide``."""
+        return arithmetic.floor_divide(self, other)
+
+    def __floordiv__(self: Any, other: Any) -> Tensor:
+        return arithmetic.floor_divide(self, other)
+
+    def __rfloordiv__(self: Any, other: Any) -> Tensor:
+        return arithmetic.floor_divide(other, self)
+
+    def remainder(self: Any, other: Any) -> Tensor:
+        """See ``remainder``."""
+        return arithmetic.remainder(self, other)
+
+    def __mod__(self: Any, other: Any) -> Tensor:
+        return arithmetic.remainder(self, other)
+
+    def __rmod__(self: Any, other: Any) -> Tensor:
+        return arithmetic.remainder(other, self)
+
+    def fmod(self: Any, other: Any) -> Tensor:
+        """See ``fmod``."""
+        return arithmetic.fmod(self, other)
+
+    def pow(self: Any, exponent: Any) -> Tensor:
+        """See ``pow``."""
+        return power.pow(self, exponent)
+
+    def __pow__(self: Any, exponent: Any) -> Tensor:
+        return power.pow(self, exponent)
+
+    def __rpow__(self: Any, base: Any) -> Tensor:
+        return power.pow(base, self)
+
+    def maximum(self: Any, other: Any) -> Tensor:
+        """See ``maximum``."""
+        return selection.maximum(self, other)
+
+    def minimum(self: Any, other: Any) -> Tensor:
+        """See ``minimum``."""
+        return selection.minimum(self, other)
+
+    def clamp(self: Any, min: Any = None, max: Any = None) -> Tensor:
+        """See ``clamp``."""
+        return selection.clamp(self, min, max)
+
+    clip = clamp
+
+    def clamp_min(self: Any, min: Any) -> Tensor:
+        """See ``clamp``."""
+        return selection.clamp(self, min=min)
+
+    def clamp_max(self: Any, max: Any) -> Tensor:
+        """See ``clamp``."""
+        return selection.clamp(self, max=max)
+
+    def where(self: Any, condition: Tensor, other: Any) -> Tensor:
+        """See ``where``."""
+        return selection.where(condition, self, other)
+
     # ---------------------------------------------------------------- elementwise (elementwise.py, activation.py)
+
+    def exp(self: Any) -> Tensor:
+        """See ``exp``."""
+        return elementwise.exp(self)
+
+    def expm1(self: Any) -> Tensor:
+        """See ``expm1``."""
+        return elementwise.expm1(self)
+
+    def log(self: Any) -> Tensor:
+        """See ``log``."""
+        return elementwise.log(self)
+
+    def log2(self: Any) -> Tensor:
+        """See ``log2``."""
+        return elementwise.log2(self)
+
+    def log10(self: Any) -> Tensor:
+        """See ``log10``."""
+        return elementwise.log10(self)
+
+    def log1p(self: Any) -> Tensor:
+        """See ``log1p``."""
+        return elementwise.log1p(self)
+
+    def sqrt(self: Any) -> Tensor:
+        """See ``sqrt``."""
+        return elementwise.sqrt(self)
+
+    def rsqrt(self: Any) -> Tensor:
+        """See ``rsqrt``."""
+        return elementwise.rsqrt(self)
+
+    def reciprocal(self: Any) -> Tensor:
+        """See ``reciprocal``."""
+        return elementwise.reciprocal(self)
+
+    def square(self: Any) -> Tensor:
+        """See ``square``."""
+        return elementwise.square(self)
+
+    def sin(self: Any) -> Tensor:
+        """See ``sin``."""
+        return elementwise.sin(self)
+
+    def cos(self: Any) -> Tensor:
+        """See ``cos``."""
+        return elementwise.cos(self)
+
+    def tan(self: Any) -> Tensor:
+        """See ``tan``."""
+        return elementwise.tan(self)
+
+    def tanh(self: Any) -> Tensor:
+        """See ``tanh``."""
+        return elementwise.tanh(self)
+
+    def erf(self: Any) -> Tensor:
+        """See ``erf``."""
+        return elementwise.erf(self)
+
+    def abs(self: Any) -> Tensor:
+        """See ``abs``."""
+        return elementwise.abs(self)
+
+    absolute = abs
+    __abs__ = abs
+
+    def sign(self: Any) -> Tensor:
+        """See ``sign``."""
+        return elementwise.sign(self)
+
+    def floor(self: Any) -> Tensor:
+        """See ``floor``."""
+        return elementwise.floor(self)
+
+    def ceil(self: Any) -> Tensor:
+        """See ``ceil``."""
+        return elementwise.ceil(self)
+
+    def trunc(self: Any) -> Tensor:
+        """See ``trunc``."""
+        return elementwise.trunc(self)
+
+    fix = trunc
+
+    def round(self: Any, *, decimals: int = 0) -> Tensor:
+        """See ``round``."""
+        return elementwise.round(self, decimals=decimals)
+
+    def relu(self: Any) -> Tensor:
+        """See ``relu``."""
+        return activation.relu(self)
+
+    def sigmoid(self: Any) -> Tensor:
+        """See ``sigmoid``."""
+        return activation.sigmoid(self)
+
+    def softmax(self: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
+        """See ``softmax``."""
+        return activation.softmax(self, dim, dtype)
+
+    def log_softmax(self: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
+        """See ``log_softmax``."""
+        return activation.log_softmax(self, dim, dtype)
 
     # ---------------------------------------------------------------- comparisons and predicates (comparison.py)
 
-    # ---------------------------------------------------------------- reductions (reduction.py)
+    def eq(self: Any, other: Any) -> Tensor:
+        """See ``eq``."""
+        return comparison.eq(self, other)
+
+    def ne(self: Any, other: Any) -> Tensor:
+        """See ``ne``."""
+        return comparison.ne(self, other)
+
+    def lt(self: Any, other: Any) -> Tensor:
+        """See ``lt``."""
+        return comparison.lt(self, other)
+
+    def le(self: Any, other: Any) -> Tensor:
+        """See ``le``."""
+        return comparison.le(self, other)
+
+    def gt(self: Any, other: Any) -> Tensor:
+        """See ``gt``."""
+        return comparison.gt(self, other)
+
+    def ge(self: Any, other: Any) -> Tensor:
+        """See ``ge``."""
+        return comparison.ge(self, other)
+
+    def __eq__(self: Any, other: Any) -> Any:
+        return comparison.eq(self, other) if is_comparable(other) else False
+
+    def __ne__(self: Any, other: Any) -> Any:
+        return comparison.ne(self, other) if is_comparable(other) else True
+
+    def __lt__(self: Any, other: Any) -> Tensor:
+        return comparison.lt(self, other)
+
+    def __le__(self: Any, other: Any) -> Tensor:
+        return comparison.le(self, other)
+
+    def __gt__(self: Any, other: Any) -> Tensor:
+        return comparison.gt(self, other)
+
+    def __ge__(self: Any, other: Any) -> Tensor:
+        return comparison.ge(self, other)
+
+    def logical_and(self: Any, other: Any) -> Tensor:
+        """See ``logical_and``."""
+        return comparison.logical_and(self, other)
+
+    def logical_or(self: Any, other: Any) -> Tensor:
+        """See ``logical_or``."""
+        return comparison.logical_or(self, other)
+
+    def logical_xor(self: Any, other: Any) -> Tensor:
+        """See ``logical_xor``."""
+        return comparison.logical_xor(self, other)
+
+    def logical_not(self: Any) -> Tensor:
+        """See ``logical_not``."""
+        return comparison.logical_not(self)
+
+    def bitwise_and(self: Any, other: Any) -> Tensor:
+        """See ``bitwise_and``."""
+        return comparison.bitwise_and(self, other)
+
+    def __and__(self: Any, other: Any) -> Tensor:
+        return comparison.bitwise_and(self, other)
+
+    def __rand__(self: Any, other: Any) -> Tensor:
+        return comparison.bitwise_and(other, self)
+
+    def bitwise_or(self: Any, other: Any) -> Tensor:
+        """See ``bitwise_or``."""
+        return comparison.bitwise_or(self, other)
+
+    def __or__(self: Any, other: Any) -> Tensor:
+        return comparison.bitwise_or(self, other)
+
+    def __ror__(self: Any, other: Any) -> Tensor:
+        return comparison.bitwise_or(other, self)
+
+    def bitwise_xor(self: Any, other: Any) -> Tensor:
+        """See ``bitwise_xor``."""
+        return comparison.bitwise_xor(self, other)
+
+    def __xor__(self: Any, other: Any) -> Tensor:
+        return comparison.bitwise_xor(self, other)
+
+    def __rxor__(self: Any, other: Any) -> Tensor:
+        return comparison.bitwise_xor(other, self)
+
+    def bitwise_not(self: Any) -> Tensor:
+        """See ``bitwise_not``."""
+        return comparison.bitwise_not(self)
+
+    __invert__ = bitwise_not
+
+    def isnan(self: Any) -> Tensor:
+        """See ``isnan``."""
+        return comparison.isnan(self)
+
+    def isinf(self: Any) -> Tensor:
+        """See ``isinf``."""
+        return comparison.isinf(self)
+
+    def isfinite(self: Any) -> Tensor:
+        """See ``isfinite``."""
+        return comparison.isfinite(self)
+
+    def isclose(self: Any, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: Any = False) -> Tensor:
+        """See ``isclose``."""
+        return comparison.isclose(self, other, rtol, atol, equal_nan)
+
+    def allclose(self: Any, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: Any = False) -> Any:
+        """See ``allclose``."""
+        return comparison.allclose(self, other, rtol, atol, equal_nan)
+
+    def equal(self: Any, other: Tensor) -> Any:
+        """See ``equal``."""
+        return comparison.equal(self, other)
+
+    def nonzero(self: Any, *, as_tuple: Any = False) -> Any:
+        """See ``nonzero``."""
+        return comparison.nonzero(self, as_tuple=as_tuple)
+
+    def all(self: Any, dim: Any = None, keepdim: Any = False) -> Tensor:
+        """See ``all``."""
+        return comparison.all(self, dim, keepdim)
+
+    def any(self: Any, dim: Any = None, keepdim: Any = False) -> Tensor:
+        """See ``any``."""
+        return comparison.any(self, dim, keepdim)
+
+    # ---------------------------------------------------------------- reductions (reduction.py, ordering.py)
+
+    def sum(self: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
+        """See ``sum``."""
+        return reduction.sum(self, dim, keepdim, dtype=dtype)
+
+    def mean(self: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
+        """See ``mean``."""
+        return reduction.mean(self, dim, keepdim, dtype=dtype)
+
+    def prod(self: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
+        """See ``prod``."""
+        return reduction.prod(self, dim, keepdim, dtype=dtype)
+
+    def var(
+        self: Any, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None
+    ) -> Tensor:
+        """See ``var``."""
+        return reduction.var(self, dim, unbiased, keepdim, correction=correction)
+
+    def std(
+        self: Any, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None
+    ) -> Tensor:
+        """See ``std``."""
+        return reduction.std(self, dim, unbiased, keepdim, correction=correction)
+
+    def amax(self: Any, dim: Any = (), keepdim: Any = False) -> Tensor:
+        """See ``amax``."""
+        return reduction.amax(self, dim, keepdim)
+
+    def amin(self: Any, dim: Any = (), keepdim: Any = False) -> Tensor:
+        """See ``amin``."""
+        return reduction.amin(self, dim, keepdim)
+
+    def logsumexp(self: Any, dim: Any, keepdim: Any = False) -> Tensor:
+        """See ``logsumexp``."""
+        return reduction.logsumexp(self, dim, keepdim)
+
+    def norm(self: Any, p: Any = "fro", dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Tensor:
+        """See ``norm``."""
+        return reduction.norm(self, p, dim, keepdim, dtype)
+
+    def cumsum(self: Any, dim: Any, *, dtype: Any = None) -> Tensor:
+        """See ``cumsum``."""
+        return reduction.cumsum(self, dim, dtype=dtype)
+
+    def cumprod(self: Any, dim: Any, *, dtype: Any = None) -> Tensor:
+        """See ``cumprod``."""
+        return reduction.cumprod(self, dim, dtype=dtype)
+
+    def count_nonzero(self: Any, dim: Any = None) -> Tensor:
+        """See ``count_nonzero``."""
+        return reduction.count_nonzero(self, dim)
+
+    def max(self: Any, dim: Any = None, keepdim: Any = False) -> Any:
+        """See ``max``."""
+        return ordering.max(self, dim, keepdim)
+
+    def min(self: Any, dim: Any = None, keepdim: Any = False) -> Any:
+        """See ``min``."""
+        return ordering.min(self, dim, keepdim)
+
+    def argmax(self: Any, dim: Any = None, keepdim: Any = False) -> Tensor:
+        """See ``argmax``."""
+        return ordering.argmax(self, dim, keepdim)
+
+    def argmin(self: Any, dim: Any = None, keepdim: Any = False) -> Tensor:
+        """See ``argmin``."""
+        return ordering.argmin(self, dim, keepdim)
+
+    def sort(self: Any, dim: Any = -1, descending: Any = False, stable: Any = False) -> ordering.Extrema:
+        """See ``sort``."""
+        return ordering.sort(self, dim, descending, stable)
+
+    def argsort(self: Any, dim: Any = -1, descending: Any = False, stable: Any = False) -> Tensor:
+        """See ``argsort``."""
+        return ordering.argsort(self, dim, descending, stable)
+
+    def topk(self: Any, k: Any, dim: Any = -1, largest: Any = True, sorted: Any = True) -> ordering.Extrema:
+        """See ``topk``."""
+        return ordering.topk(self, k, dim, largest, sorted)
+
+    def median(self: Any, dim: Any = None, keepdim: Any = False) -> Any:
+        """See ``median``."""
+        return ordering.median(self, dim, keepdim)
 
     # ---------------------------------------------------------------- matrix products (linalg.py)
+
+    def matmul(self: Any, other: Tensor) -> Tensor:
+        """See ``matmul``."""
+        return linalg.matmul(self, other)
+
+    def __matmul__(self: Any, other: Any) -> Tensor:
+        return linalg.matmul(self, other)
+
+    def __rmatmul__(self: Any, other: Any) -> Tensor:
+        return linalg.matmul(other, self)
+
+    def mm(self: Any, mat2: Tensor) -> Tensor:
+        """See ``mm``."""
+        return linalg.mm(self, mat2)
+
+    def bmm(self: Any, mat2: Tensor) -> Tensor:
+        """See ``bmm``."""
+        return linalg.bmm(self, mat2)
+
+    def mv(self: Any, vec: Tensor) -> Tensor:
+        """See ``mv``."""
+        return linalg.mv(self, vec)
+
+    def dot(self: Any, tensor: Tensor) -> Tensor:
+        """See ``dot``."""
+        return linalg.dot(self, tensor)
+
+    def outer(self: Any, vec2: Tensor) -> Tensor:
+        """See ``outer``."""
+        return linalg.outer(self, vec2)
+
+    def addmm(self: Any, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """See ``addmm``."""
+        return linalg.addmm(self, mat1, mat2, beta=beta, alpha=alpha)
+
+    def baddbmm(self: Any, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """See ``baddbmm``."""
+        return linalg.baddbmm(self, batch1, batch2, beta=beta, alpha=alpha)
+
+    def addmv(self: Any, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """See ``addmv``."""
+        return linalg.addmv(self, mat, vec, beta=beta, alpha=alpha)
 
     # ---------------------------------------------------------------- shape (shape.py)
 
@@ -307,6 +786,153 @@ class TensorMethods(ConversionMethods):
     def zero_(self: Any) -> Tensor:
         """Set every element to 0."""
         return inplace.zero_(self)
+
+    def add_(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
+        """``add`` in place."""
+        return inplace.binary(
+            self, other if alpha == 1 else arithmetic.mul(other, alpha), "add_", arithmetic.add, np.add
+        )
+
+    def sub_(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
+        """``sub`` in place."""
+        return inplace.binary(
+            self, other if alpha == 1 else arithmetic.mul(other, alpha), "sub_", arithmetic.sub, np.subtract
+        )
+
+    def mul_(self: Any, other: Any) -> Tensor:
+        """``mul`` in place."""
+        return inplace.binary(self, other, "mul_", arithmetic.mul, np.multiply, keeps=True)
+
+    def div_(self: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        """``div`` in place."""
+        if rounding_mode is not None:
+            return inplace.replace(self, "div_", arithmetic.div, other, rounding_mode=rounding_mode)
+        return inplace.binary(self, other, "div_", arithmetic.div, np.divide, keeps=True, floating=True)
+
+    def remainder_(self: Any, other: Any) -> Tensor:
+        """``remainder`` in place."""
+        return inplace.replace(self, "remainder_", arithmetic.remainder, other)
+
+    def pow_(self: Any, exponent: Any) -> Tensor:
+        """``pow`` in place."""
+        return inplace.replace(self, "pow_", operator.pow, exponent)
+
+    def __iadd__(self: Any, other: Any) -> Tensor:
+        return self.add_(other)
+
+    def __isub__(self: Any, other: Any) -> Tensor:
+        return self.sub_(other)
+
+    def __imul__(self: Any, other: Any) -> Tensor:
+        return self.mul_(other)
+
+    def __itruediv__(self: Any, other: Any) -> Tensor:
+        return self.div_(other)
+
+    def __ifloordiv__(self: Any, other: Any) -> Tensor:
+        return self.div_(other, rounding_mode="floor")
+
+    def __imod__(self: Any, other: Any) -> Tensor:
+        return self.remainder_(other)
+
+    def __ipow__(self: Any, exponent: Any) -> Tensor:
+        return self.pow_(exponent)
+
+    def neg_(self: Any) -> Tensor:
+        """``neg`` in place."""
+        return inplace.unary(self, "neg_", arithmetic.neg, np.negative)
+
+    def exp_(self: Any) -> Tensor:
+        """``exp`` in place."""
+        return inplace.unary(self, "exp_", elementwise.exp, np.exp)
+
+    def expm1_(self: Any) -> Tensor:
+        """``expm1`` in place."""
+        return inplace.unary(self, "expm1_", elementwise.expm1, np.expm1)
+
+    def log_(self: Any) -> Tensor:
+        """``log`` in place."""
+        return inplace.unary(self, "log_", elementwise.log, np.log, keeps=True)
+
+    def log1p_(self: Any) -> Tensor:
+        """``log1p`` in place."""
+        return inplace.unary(self, "log1p_", elementwise.log1p, np.log1p, keeps=True)
+
+    def sqrt_(self: Any) -> Tensor:
+        """``sqrt`` in place."""
+        return inplace.unary(self, "sqrt_", elementwise.sqrt, np.sqrt)
+
+    def square_(self: Any) -> Tensor:
+        """``square`` in place."""
+        return inplace.unary(self, "square_", elementwise.square, np.square, keeps=True)
+
+    def sin_(self: Any) -> Tensor:
+        """``sin`` in place."""
+        return inplace.unary(self, "sin_", elementwise.sin, np.sin, keeps=True)
+
+    def cos_(self: Any) -> Tensor:
+        """``cos`` in place."""
+        return inplace.unary(self, "cos_", elementwise.cos, np.cos, keeps=True)
+
+    def tanh_(self: Any) -> Tensor:
+        """``tanh`` in place."""
+        return inplace.unary(self, "tanh_", elementwise.tanh, np.tanh)
+
+    def floor_(self: Any) -> Tensor:
+        """``floor`` in place."""
+        return inplace.unary(self, "floor_", elementwise.floor, np.floor)
+
+    def ceil_(self: Any) -> Tensor:
+        """``ceil`` in place."""
+        return inplace.unary(self, "ceil_", elementwise.ceil, np.ceil)
+
+    def trunc_(self: Any) -> Tensor:
+        """``trunc`` in place."""
+        return inplace.unary(self, "trunc_", elementwise.trunc, np.trunc)
+
+    def abs_(self: Any) -> Tensor:
+        """``abs`` in place."""
+        return inplace.replace(self, "abs_", elementwise.abs)
+
+    def sign_(self: Any) -> Tensor:
+        """``sign`` in place."""
+        return inplace.replace(self, "sign_", elementwise.sign)
+
+    def rsqrt_(self: Any) -> Tensor:
+        """``rsqrt`` in place."""
+        return inplace.replace(self, "rsqrt_", elementwise.rsqrt)
+
+    def reciprocal_(self: Any) -> Tensor:
+        """``reciprocal`` in place."""
+        return inplace.replace(self, "reciprocal_", elementwise.reciprocal)
+
+    def round_(self: Any, *, decimals: int = 0) -> Tensor:
+        """``round`` in place."""
+        return inplace.replace(self, "round_", elementwise.round, decimals=decimals)
+
+    def sigmoid_(self: Any) -> Tensor:
+        """``sigmoid`` in place."""
+        return inplace.replace(self, "sigmoid_", activation.sigmoid)
+
+    def relu_(self: Any) -> Tensor:
+        """``relu`` in place."""
+        return inplace.replace(self, "relu_", activation.relu)
+
+    def clamp_(self: Any, min: Any = None, max: Any = None) -> Tensor:
+        """``clamp`` in place."""
+        return inplace.replace(self, "clamp_", selection.clamp, min, max)
+
+    def clip_(self: Any, min: Any = None, max: Any = None) -> Tensor:
+        """``clamp`` in place."""
+        return self.clamp_(min, max)
+
+    def clamp_min_(self: Any, min: Any) -> Tensor:
+        """``clamp`` from below in place."""
+        return self.clamp_(min)
+
+    def clamp_max_(self: Any, max: Any) -> Tensor:
+        """``clamp`` from above in place."""
+        return self.clamp_(None, max)
 
     def uniform_(self: Any, *args: float, generator: Generator | None = None, **bounds: float) -> Tensor:
         """``uniform_(from=0, to=1)``; see ``ops.inplace.uniform_``."""

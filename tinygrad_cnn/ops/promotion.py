@@ -117,3 +117,8 @@ def _as_dtype(value: Tensor | Number, dtype: np.dtype) -> Tensor:
     if isinstance(value, Tensor):
         return value if value._array.dtype == dtype else cast(value, dtype)
     return wrap(np.array(value, dtype))
+
+
+def is_comparable(value: Any) -> bool:
+    """Whether == compares elementwise with this; a Tensor is simply not equal to a string, None or a list."""
+    return isinstance(value, Tensor | int | float | np.ndarray | np.generic)

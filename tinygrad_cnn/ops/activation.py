@@ -1,0 +1,195 @@
+"""Activation functions: ReLU and its kin, sigmoid, softmax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import kernels
+from ..autograd import Op, Tensor
+from ..errors import DTypeError
+from ..kernels._memory import flat_views
+from . import buffers
+from .arithmetic import Mul, Sub, add, mul
+from .cast import cast
+from .dims import wrap_dim
+from .elementwise import Exp, Log1p, Neg, floating, one_minus
+from .selection import maximum, where
+
+LARGE = 1 << 14
+"""From this many elements on, ReLU runs on all threads into a reused buffer; below, NumPy's loop is as quick."""
+
+
+class ReLU(Op):
+    """max(x, 0); relu(NaN) = NaN."""
+
+    saves_outputs = (0,)  # its sign is all that backward needs
+    makes_fresh_gradients = True
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        if x.size >= LARGE and x.dtype.kind == "f":
+            out = buffers.empty_like(x)
+            views = flat_views(out, x)
+            if views is not None:
+                kernels.elementwise.relu.run(x.size, views[1], views[0])
+                return out
+        return np.maximum(x, x.dtype.type(0))
+
+    def backward(self, grad: Tensor, out: Tensor) -> tuple[Tensor]:
+        return (ReLUGrad.apply(grad, out),)
+
+
+class ReLUGrad(Op):
+    """grad where out is not <= 0 (so also where it is NaN, as in PyTorch), else 0; its own derivative by grad."""
+
+    saves_inputs = (1,)
+    makes_fresh_gradients = True
+
+    def forward(self, grad: np.ndarray, out: np.ndarray) -> np.ndarray:
+        if grad.size >= LARGE and grad.dtype.kind == "f":
+            result = buffers.empty_like(out)
+            views = flat_views(result, grad, out)
+            if views is not None:
+                kernels.elementwise.relu_grad.run(grad.size, views[1], views[2], views[0])
+                return result
+        return np.where(out <= 0, grad.dtype.type(0), grad)
+
+    def backward(self, upstream: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        return ReLUGrad.apply(upstream, out), None
+
+
+class Sigmoid(Op):
+    """1 / (1 + exp(-x)), without overflow on either side."""
+
+    saves_outputs = (0,)
+    makes_fresh_gradients = True
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        small = np.exp(-np.abs(x))
+        one = x.dtype.type(1)
+        return np.where(x >= 0, one, small) / (one + small)
+
+    def backward(self, grad: Tensor, out: Tensor) -> tuple[Tensor]:
+        return (Mul.apply(grad, Mul.apply(out, one_minus(out))),)
+
+
+class Softmax(Op):
+    """exp(x) / Σ exp(x) along a dimension, shifted by the maximum so that nothing overflows."""
+
+    saves_outputs = (0,)
+    makes_fresh_gradients = True
+    dim: int
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        out = _shifted(x, self.dim)
+        np.exp(out, out=out)
+        out /= out.sum(axis=self.dim, keepdims=True)
+        return out
+
+    def backward(self, grad: Tensor, out: Tensor) -> tuple[Tensor]:
+        weighted = Mul.apply(grad, out)
+        return (Sub.apply(weighted, Mul.apply(out, weighted.sum(self.dim, keepdim=True))),)
+
+
+class LogSoftmax(Op):
+    """x - log Σ exp(x) along a dimension, shifted by the maximum."""
+
+    saves_outputs = (0,)
+    makes_fresh_gradients = True
+    dim: int
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        out = _shifted(x, self.dim)
+        out -= np.log(np.exp(out).sum(axis=self.dim, keepdims=True))
+        return out
+
+    def backward(self, grad: Tensor, out: Tensor) -> tuple[Tensor]:
+        return (Sub.apply(grad, Mul.apply(Exp.apply(out), grad.sum(self.dim, keepdim=True))),)
+
+
+def _shifted(x: np.ndarray, dim: int) -> np.ndarray:
+    if x.shape[dim] == 0:
+        return x.copy()
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN, as in PyTorch
+        return np.subtract(x, x.max(axis=dim, keepdims=True))
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``max(input, 0)``, elementwise, any shape; the derivative at 0 is 0, and NaN stays NaN.
+
+    Args:
+        input: any shape; integers stay integers.
+        inplace: write the result into the input.
+
+    Raises:
+        DTypeError: the input is bool.
+    """
+    if input._array.dtype == np.bool_:
+        raise DTypeError("relu: not defined for bool tensors")
+    return input.relu_() if inplace else ReLU.apply(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """``input`` where it is positive, else ``negative_slope * input``, elementwise, any shape."""
+    result = where(input > 0, input, mul(input, negative_slope))
+    return input.copy_(result) if inplace else result
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """``1 / (1 + exp(-input))``, elementwise, any shape; integers become the default dtype."""
+    return Sigmoid.apply(floating("sigmoid", input))
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """``log(1 + exp(beta * input)) / beta``, elementwise; the input where beta * input > threshold."""
+    scaled = mul(input, beta)
+    # log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|) overflows nowhere.
+    smooth = add(maximum(scaled, 0.0), Log1p.apply(Exp.apply(Neg.apply(scaled.abs()))))
+    return where(scaled > threshold, input, mul(smooth, 1 / beta))
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``input * sigmoid(input)``, elementwise, any shape."""
+    result = Mul.apply(input, Sigmoid.apply(input))
+    return input.copy_(result) if inplace else result
+
+
+def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
+    """``exp(input) / Σ exp(input)`` along a dimension: positive numbers that add up to 1.
+
+    Args:
+        input: floating-point, any shape.
+        dim: the dimension that adds up to 1.
+        dtype: convert the input first.
+
+    Returns:
+        A Tensor of the input's shape.
+
+    Raises:
+        DimError: ``dim`` is out of range.
+        ValueError: ``dim`` is missing.
+        DTypeError: the input is not floating-point.
+    """
+    return Softmax.apply(*_prepared("softmax", input, dtype), dim=_dim("softmax", dim, input))
+
+
+def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
+    """The logarithm of ``softmax``, computed without forming the quotient; arguments and errors as there."""
+    return LogSoftmax.apply(*_prepared("log_softmax", input, dtype), dim=_dim("log_softmax", dim, input))
+
+
+def _prepared(name: str, input: Tensor, dtype: Any) -> tuple[Tensor]:
+    from ..autograd.dtype import as_numpy_dtype
+
+    if dtype is not None:
+        input = cast(input, as_numpy_dtype(dtype))
+    if input._array.dtype.kind != "f":
+        raise DTypeError(f"{name}: input must be floating-point, got {input.dtype}")
+    return (input,)
+
+
+def _dim(name: str, dim: int | None, input: Tensor) -> int:
+    if dim is None:
+        raise ValueError(f"{name}: dim must be given: the dimension that adds up to 1, usually 1 or -1")
+    return wrap_dim(name, dim, input.ndim)

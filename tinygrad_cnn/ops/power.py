@@ -1,0 +1,67 @@
+"""Powers: a base to an exponent, both of which may be differentiated by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Op, Tensor, wrap
+from .arithmetic import Mul, mul, sub
+from .broadcast import sum_to
+from .elementwise import log
+from .promotion import binary_operands
+from .selection import masked
+
+
+class Pow(Op):
+    """base ** exponent with broadcasting."""
+
+    saves_inputs = (0, 1)
+    saves_outputs = (0,)
+
+    def forward(self, base: np.ndarray, exponent: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return np.power(base, exponent)
+
+    def backward(self, grad: Tensor, base: Tensor, exponent: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        by_base = by_exponent = None
+        if self.needs(0):
+            # The derivative of x ** 0 is 0 everywhere, also at x = 0 where 0 * x ** -1 is not a number.
+            slope = Mul.apply(exponent, Pow.apply(base, sub(exponent, 1)))
+            constant = exponent._array == 0
+            slope = masked(constant, slope) if constant.any() else slope
+            by_base = sum_to(Mul.apply(grad, slope), self.input_shape(0))
+        if self.needs(1):
+            # 0 ** y is 0 for y > 0: no slope there, though log(0) is infinite.  At y = 0 PyTorch says 0 too.
+            flat = np.logical_and(base._array == 0, exponent._array >= 0)
+            slope = masked(flat, Mul.apply(out, log(base)))
+            by_exponent = sum_to(Mul.apply(grad, slope), self.input_shape(1))
+        return by_base, by_exponent
+
+
+def pow(input: Any, exponent: Any) -> Tensor:
+    """``input ** exponent``, elementwise.
+
+    Args:
+        input, exponent: Tensors or numbers of broadcastable shapes, at least one of them a Tensor; dtypes are promoted.
+
+    Returns:
+        A Tensor of the broadcast shape.
+
+    Raises:
+        ShapeError: the shapes cannot be broadcast together.
+        ValueError: an integer to a negative integer power.
+    """
+    if isinstance(input, Tensor) and input._array.dtype.kind == "f" and _is_two(exponent):
+        return mul(input, input)
+    base, power = binary_operands("pow", input, exponent)
+    if base._array.dtype == np.bool_:
+        base, power = wrap(base._array.astype(np.int64)), wrap(power._array.astype(np.int64))
+    if base._array.dtype.kind != "f" and np.any(power._array < 0):
+        raise ValueError("pow: integers to negative integer powers are not allowed")
+    return Pow.apply(base, power)
+
+
+def _is_two(exponent: Any) -> bool:
+    return isinstance(exponent, int | float) and exponent == 2
