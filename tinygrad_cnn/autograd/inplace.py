@@ -124,6 +124,8 @@ def _rebase(target: Tensor, value: Tensor, name: str) -> None:
     if view is None:
         target._node, target._index, target._requires_grad = value._node, value._index, True
         target._history += 1
+        if target._retained is not None:
+            target._keep_grad()
         return
     if view.op is None:
         raise GraphError(

@@ -72,7 +72,7 @@ class Tensor(TensorMethods):
     _inference: bool = False
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _post_hooks: dict[int, Callable[[Tensor], None]] | None = None
-    _retains_grad: bool = False
+    _retained: RemovableHandle | None = None  # of the hook that keeps a non-leaf's gradient
     _copied_by: str | None = None  # the view operation of PyTorch's that had to copy here
 
     # NumPy hands binary operations with an array on the left to the Tensor on the right.
@@ -209,9 +209,13 @@ class Tensor(TensorMethods):
         """
         if not self.requires_grad:
             raise GraphError("retain_grad: the tensor does not require grad")
-        if self._node is None or self._retains_grad:
-            return
-        self._retains_grad = True
+        if self._node is not None and self._retained is None:
+            self._keep_grad()
+
+    def _keep_grad(self) -> None:
+        """Keep the gradient of what this Tensor is now, and no longer that of what it was before an in-place write."""
+        if self._retained is not None:
+            self._retained.remove()
         reference = weakref.ref(self)  # node -> Tensor would be a cycle; nobody reads the grad of a dead Tensor
 
         def keep(grad: Tensor) -> None:
@@ -219,12 +223,13 @@ class Tensor(TensorMethods):
             if tensor is not None:
                 tensor._grad = grad if tensor._grad is None else tensor._grad + grad
 
-        self._node.register_hook(keep, self._index)
+        assert self._node is not None
+        self._retained = self._node.register_hook(keep, self._index)
 
     @property
     def retains_grad(self) -> bool:
         """True if ``retain_grad`` was called on this non-leaf."""
-        return self._retains_grad
+        return self._retained is not None
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(grad)`` when the gradient of this Tensor has been computed.
@@ -340,5 +345,7 @@ def refresh_view(tensor: Tensor) -> bool:
             with enable_grad():  # only the record is wanted: the memory is the same
                 again = view.op.apply(parent, **view.static)
             tensor._node, tensor._index, tensor._requires_grad = again._node, again._index, True
+            if tensor._retained is not None:
+                tensor._keep_grad()
         view.seen = view.root._history
     return tensor._requires_grad

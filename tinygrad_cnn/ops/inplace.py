@@ -94,9 +94,11 @@ def binary(
         _check_fits(name, target, operand.shape, dtype)
     else:
         dtype = array.dtype
-    if _recorded(target, other):
-        return write(target, function(snapshot(target) if keeps else target, other), name)
-    ufunc(array, operand, out=array, casting="unsafe", dtype=dtype)
+    if _recorded(target, other) or dtype.kind == "b":
+        source = snapshot(target) if keeps else target
+        return write(target, function(source, source if other is target else other), name)
+    with np.errstate(all="ignore"):
+        ufunc(array, operand, out=array, casting="unsafe", dtype=dtype)
     target._mark_written()
     return target
 
@@ -113,14 +115,15 @@ def unary(
     check_writable(target, name)
     recorded = _recorded(target)
     if target._array.dtype.kind == "f" and not recorded:
-        ufunc(target._array, out=target._array)
+        with np.errstate(all="ignore"):
+            ufunc(target._array, out=target._array)
         target._mark_written()
         return target
     return write(target, function(snapshot(target) if keeps and recorded else target), name)
 
 
 def replace(target: Tensor, name: str, function: Callable[..., Tensor], *args: Any, **options: Any) -> Tensor:
-    """Replace the Tensor by ``function(target, *args, **options)``, which saves a copy of its input if any.
+    """Replace the Tensor by ``function(target, *args, **options)``.
 
     Raises:
         ShapeError: the result has another shape.
@@ -128,7 +131,8 @@ def replace(target: Tensor, name: str, function: Callable[..., Tensor], *args: A
         GraphError: a write that cannot be right.
     """
     check_writable(target, name)
-    return write(target, function(target, *args, **options), name)
+    source = snapshot(target) if _recorded(target, *args, *options.values()) else target
+    return write(target, function(source, *args, **options), name)
 
 
 # ---------------------------------------------------------------- values from elsewhere
