@@ -2,10 +2,12 @@
 
 # ruff: noqa: F401  (this file does nothing but re-export)
 
-from ..ops.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
+from ..ops.activation import leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus
 from ..ops.conv import conv2d
 from ..ops.dropout import dropout
+from ..ops.elementwise import tanh
 from ..ops.linear import linear
-from ..ops.loss import cross_entropy, mse_loss, nll_loss
+from ..ops.loss import cross_entropy, l1_loss, mse_loss, nll_loss
 from ..ops.norm import batch_norm
+from ..ops.padding import pad
 from ..ops.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
