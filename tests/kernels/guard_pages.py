@@ -1,0 +1,75 @@
+"""Run the convolution and matrix product kernels on arrays between pages that can't be accessed.
+
+``python -c "from tests.kernels.guard_pages import main; main()" 2000`` draws 2000 geometries. Each runs twice: with
+every array ending right before such a page, and with every array beginning right after one. An access outside kills the
+process with SIGSEGV; the last geometry printed is the one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import sys
+
+import numpy as np
+
+from tests.kernels.geometries import array_shapes, random_case, run
+from tinygrad_cnn import kernels
+
+PAGE = mmap.PAGESIZE
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+
+class Guarded:
+    """Memory with a page without access on either side; ``array`` lies at its end or its beginning."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: type, at_end: bool) -> None:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        room = -(-max(size, 1) // PAGE) * PAGE
+        self.map = mmap.mmap(-1, room + 2 * PAGE)
+        base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
+        for guard in (base, base + PAGE + room):
+            if _libc.mprotect(guard, PAGE, 0):
+                raise OSError(ctypes.get_errno(), "mprotect")
+        offset = PAGE + (room - size if at_end else 0)
+        self.array = np.frombuffer(self.map, dtype, count=int(np.prod(shape)), offset=offset).reshape(shape)
+
+
+def guarded(shapes: dict[str, tuple[int, ...]], dtype: type, at_end: bool, seed: int) -> dict[str, np.ndarray]:
+    """Arrays of these shapes, each with guards of its own, full of numbers."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for name, shape in shapes.items():
+        arrays[name] = Guarded(shape, dtype, at_end).array
+        arrays[name][...] = rng.standard_normal(shape)
+    return arrays
+
+
+def run_matmul(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:
+    """One matrix product between guards."""
+    M, K, L = (int(n) for n in rng.integers(1, 40, 3))
+    trans_a, trans_b = (bool(t) for t in rng.integers(0, 2, 2))
+    a_shape, b_shape = (K, M) if trans_a else (M, K), (L, K) if trans_b else (K, L)
+    size = kernels.matmul.workspace_size(a_shape, b_shape, trans_a, trans_b, np.dtype(dtype))
+    shapes = {"a": a_shape, "b": b_shape, "bias": (L,), "workspace": (size,), "out": (M, L)}
+    arrays = guarded(shapes, dtype, at_end, seed)
+    kernels.matmul.matmul(
+        arrays["a"], arrays["b"], trans_a, trans_b, arrays["bias"], arrays["workspace"], arrays["out"]
+    )
+
+
+def main() -> None:
+    """Draw as many geometries as the first argument says."""
+    count = int(sys.argv[1])
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        case = random_case(rng)
+        print(seed, case, flush=True)
+        dtype = np.float32 if seed % 3 else np.float64
+        shapes = array_shapes(kernels.conv, case, dtype)
+        for at_end in (True, False):
+            run(kernels.conv, case, guarded(shapes, dtype, at_end, seed))
+            run_matmul(np.random.default_rng(seed), dtype, at_end, seed)
+    print(count)

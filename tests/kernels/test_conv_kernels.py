@@ -1,0 +1,273 @@
+"""Convolution kernels: against float64 definitions, on any geometry, on any number of threads, inside their arrays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.kernels import geometries
+from tests.kernels.geometries import Case, array_shapes, random_case, run
+from tinygrad_cnn import kernels
+
+ROOT = Path(__file__).parents[2]
+
+UGLY = {
+    "kernel larger than the image": Case(2, (2, 3), 3, 5, (5, 4), padding=(3, 2)),
+    "padding larger than the kernel": Case(1, (4, 4), 2, 3, (2, 2), padding=(5, 4)),
+    "one pixel": Case(3, (1, 1), 7, 9, (1, 1)),
+    "one pixel of padding's making": Case(2, (1, 1), 8, 8, (3, 3), padding=(1, 1)),
+    "stride larger than the kernel": Case(2, (9, 8), 5, 4, (2, 1), stride=(4, 3)),
+    "gaps that no filter sees": Case(2, (10, 10), 3, 4, (2, 2), stride=(3, 3), dilation=(3, 2)),
+    "channels that no vector divides": Case(2, (5, 6), 13, 17, (3, 3), padding=(1, 1)),
+    "more channels than a block": Case(2, (3, 3), 300, 33, (3, 3), padding=(1, 1)),
+    "one group per channel": Case(2, (6, 5), 19, 19, (3, 3), padding=(1, 1), groups=19),
+    "two filters per channel": Case(2, (6, 5), 5, 10, (3, 3), padding=(1, 1), groups=5),
+    "first layer": Case(3, (12, 12), 1, 6, (5, 5)),
+    "image with padding": Case(2, (9, 9), 3, 16, (3, 3), padding=(1, 1), dilation=(1, 2)),
+    "winograd 2x2": Case(2, (7, 9), 32, 40, (3, 3), padding=(1, 0)),
+    "winograd 4x4": Case(3, (7, 10), 64, 72, (3, 3), padding=(2, 1)),
+    "empty batch": Case(0, (5, 5), 3, 4, (3, 3)),
+}
+
+
+def filled(case: Case, dtype: type, seed: int, allow_winograd: bool = True) -> dict[str, np.ndarray]:
+    """Inputs drawn, outputs and workspaces full of NaN, so that an unwritten element can't hide."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for name, shape in array_shapes(kernels.conv, case, dtype, allow_winograd).items():
+        drawn = name in ("x", "weight", "bias", "grad")
+        arrays[name] = rng.standard_normal(shape).astype(dtype) if drawn else np.full(shape, np.nan, dtype)
+    return arrays
+
+
+def assert_close(name: str, actual: np.ndarray, expected: np.ndarray, scale: np.ndarray, limit: float) -> None:
+    """The error relative to the sum of the terms' sizes, which is what rounding is proportional to."""
+    assert actual.shape == expected.shape
+    if actual.size:
+        error = np.abs(actual - expected).max() / max(float(scale.max()), 1e-30)
+        assert error <= limit, f"{name}: error {error:.2e} of the terms' sizes"
+
+
+def check(case: Case, dtype: type, seed: int, allow_winograd: bool = True) -> None:
+    arrays = filled(case, dtype, seed, allow_winograd)
+    run(kernels.conv, case, arrays, allow_winograd)
+    x, weight, bias, grad = (arrays[name] for name in ("x", "weight", "bias", "grad"))
+    size_x, size_w, size_g = np.abs(x), np.abs(weight), np.abs(grad)
+    limit = 2e-6 if dtype is np.float32 else 1e-14
+    assert_close(
+        "forward",
+        arrays["out"],
+        geometries.forward(case, x, weight, bias),
+        geometries.forward(case, size_x, size_w, np.abs(bias)),
+        limit,
+    )
+    assert_close(
+        "input_grad",
+        arrays["out_x"],
+        geometries.input_grad(case, grad, weight),
+        geometries.input_grad(case, size_g, size_w),
+        limit,
+    )
+    assert_close(
+        "weight_grad",
+        arrays["out_weight"],
+        geometries.weight_grad(case, x, grad),
+        geometries.weight_grad(case, size_x, size_g),
+        limit,
+    )
+    total = grad.astype(np.float64).sum(axis=(0, 1, 2))
+    assert_close("bias_grad", arrays["out_bias"], total, size_g.sum(axis=(0, 1, 2)), limit)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", UGLY.values(), ids=UGLY)
+def test_ugly_geometries(case: Case, dtype: type) -> None:
+    check(case, dtype, seed=0)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([np.float32, np.float64]), st.booleans())
+def test_any_geometry(seed: int, dtype: type, allow_winograd: bool) -> None:
+    check(random_case(np.random.default_rng(seed)), dtype, seed, allow_winograd)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_adjoint_to_the_bit(seed: int) -> None:
+    """⟨conv(x, w), g⟩ = ⟨x, convᵀ(g, w)⟩ = ⟨w, ∂w⟩, exactly, on integers."""
+    case = random_case(np.random.default_rng(seed))
+    arrays = filled(case, np.float64, seed)
+    rng = np.random.default_rng(seed)
+    for name in ("x", "weight", "grad"):
+        arrays[name][...] = rng.integers(-8, 9, arrays[name].shape)
+    arrays["bias"][...] = 0
+    run(kernels.conv, case, arrays)
+    pairs = [("out", "grad"), ("out_x", "x"), ("out_weight", "weight")]
+    products = [np.sum(arrays[a] * arrays[b]) for a, b in pairs]
+    assert products[0] == products[1] == products[2]
+
+
+THREAD_CASES = [
+    *UGLY.values(),
+    Case(40, (12, 12), 1, 32, (3, 3)),
+    Case(33, (9, 9), 32, 64, (3, 3)),
+    Case(17, (8, 8), 16, 32, (3, 3), stride=(2, 2), padding=(1, 1)),
+    Case(9, (8, 8), 64, 64, (3, 3), padding=(1, 1)),
+]
+
+
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    """In processes of 1, 2, 3 and 4 threads, whatever the number of cores."""
+    script = (
+        "import hashlib, sys\n"
+        "from tests.kernels.test_conv_kernels import THREAD_CASES, filled\n"
+        "from tests.kernels.geometries import run\n"
+        "from tinygrad_cnn import kernels\n"
+        "import numpy as np\n"
+        "for threads in (1, 2, 3, 4):\n"
+        "    kernels._jit.set_num_threads(threads)\n"
+        "    digest = hashlib.sha256()\n"
+        "    for case in THREAD_CASES:\n"
+        "        arrays = filled(case, np.float32, seed=1)\n"
+        "        run(kernels.conv, case, arrays)\n"
+        "        for name in ('out', 'out_x', 'out_weight', 'out_bias'):\n"
+        "            digest.update(arrays[name].tobytes())\n"
+        "    print(digest.hexdigest())\n"
+    )
+    digests = python(script, NUMBA_NUM_THREADS="4").split()
+    assert len(digests) == 4
+    assert len(set(digests)) == 1
+
+
+def python(script: str, *args: str, **environment: str) -> str:
+    """Run a script in a process of its own and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *args],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_workspace_for_fewer_threads_is_enough() -> None:
+    """The number of threads may grow between the call that measures and the call that computes."""
+    case = Case(6, (8, 8), 16, 24, (3, 3), padding=(1, 1))
+    script = (
+        "import numpy as np\n"
+        "from tests.kernels.test_conv_kernels import Case, filled\n"
+        "from tests.kernels.geometries import run\n"
+        "from tinygrad_cnn import kernels\n"
+        f"case = {case!r}\n"
+        "kernels._jit.set_num_threads(1)\n"
+        "few = filled(case, np.float32, 0)\n"
+        "kernels._jit.set_num_threads(3)\n"
+        "many = filled(case, np.float32, 0)\n"
+        "assert many['forward'].size > few['forward'].size\n"
+        "run(kernels.conv, case, few); run(kernels.conv, case, many)\n"
+        "assert all(np.array_equal(few[n], many[n]) for n in ('out', 'out_x', 'out_weight', 'out_bias'))\n"
+    )
+    python(script, NUMBA_NUM_THREADS="3")
+
+
+@pytest.mark.parametrize("case", [UGLY["first layer"], UGLY["winograd 4x4"], UGLY["one group per channel"]])
+def test_relu(case: Case) -> None:
+    """The fused activation is the maximum with 0, and NaN stays NaN."""
+    arrays = filled(case, np.float32, 3)
+    arrays["x"][0, 0, 0, 0] = np.nan
+    geometry = kernels.conv.Geometry(case.stride, case.padding, case.dilation, case.groups)
+    plain, fused = arrays["out"].copy(), arrays["out"].copy()
+    inputs = (arrays["x"], arrays["weight"], arrays["bias"], geometry, arrays["forward"])
+    kernels.conv.forward(*inputs, plain)
+    kernels.conv.forward(*inputs, fused, relu=True)
+    assert np.isnan(plain).any()
+    assert not np.isnan(plain).all()
+    np.testing.assert_array_equal(fused, np.maximum(plain, 0))
+
+
+def test_nan_spreads_only_to_what_sees_it() -> None:
+    case = Case(2, (9, 9), 5, 6, (3, 3), padding=(1, 1))
+    arrays = filled(case, np.float64, 4)
+    arrays["x"][1, 4, 4, 2] = np.nan
+    run(kernels.conv, case, arrays)
+    expected = geometries.forward(case, arrays["x"], arrays["weight"], arrays["bias"])
+    np.testing.assert_array_equal(np.isnan(arrays["out"]), np.isnan(expected))
+
+
+@pytest.mark.parametrize("empty", ["images", "channels", "filters"])
+def test_empty(empty: str) -> None:
+    """A sum over nothing is the bias, or zero."""
+    case = Case(2, (5, 5), 3, 4, (3, 3))._replace(**{empty: 0})
+    arrays = filled(case, np.float32, 5)
+    run(kernels.conv, case, arrays)
+    np.testing.assert_array_equal(arrays["out"], np.broadcast_to(arrays["bias"], case.out_shape))
+    for name in ("out_x", "out_weight"):
+        np.testing.assert_array_equal(arrays[name], 0)
+    np.testing.assert_allclose(arrays["out_bias"], arrays["grad"].sum(axis=(0, 1, 2)), rtol=1e-5)
+
+
+def test_choice_is_explained() -> None:
+    conv = kernels.conv
+    plain = conv.Geometry((1, 1), (1, 1))
+    names = {
+        "winograd F(4x4)": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
+        "winograd F(2x2)": ("forward", (8, 16, 16, 32), (32, 3, 3, 32), plain, np.float32),
+        "direct": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain, np.float64),
+        "fold": ("input_grad", (8, 16, 16, 3), (64, 3, 3, 3), plain, np.float32),
+        "depthwise": ("forward", (8, 16, 16, 64), (64, 3, 3, 1), plain._replace(groups=64), np.float32),
+        "empty": ("forward", (0, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
+    }
+    for name, arguments in names.items():
+        choice = conv.choose(*arguments)
+        assert choice.name == name
+        assert len(choice.reason) > 10
+    assert conv.choose(*names["winograd F(4x4)"], allow_winograd=False).name == "direct"
+
+
+@pytest.mark.parametrize("m", [2, 4])
+def test_winograd_matrices(m: int) -> None:
+    """Aᵀ [(G w) ⊙ (Bᵀ d)] slides a filter of 3 taps over m + 2 inputs, exactly."""
+    evaluate, filters, interpolate = (np.array(matrix, dtype=object) for matrix in kernels._winograd.matrices(m))
+    rng = np.random.default_rng(0)
+    d, w = rng.integers(-9, 10, m + 2).astype(object), rng.integers(-9, 10, 3).astype(object)
+    expected = [sum(d[i + k] * w[k] for k in range(3)) for i in range(m)]
+    assert list(evaluate @ ((filters @ w) * (interpolate @ d))) == expected
+
+
+@pytest.mark.parametrize(("channels", "filters", "limit"), [(32, 32, 2.0), (64, 64, 5.0), (24, 24, 2.0)])
+def test_error_against_a_plain_float32_sum(channels: int, filters: int, limit: float) -> None:
+    """Direct and F(2x2) within 2 times, F(4x4) within 5 times the error of summing 9·C products in float32."""
+    case = Case(2, (12, 12), channels, filters, (3, 3), padding=(1, 1))
+    ratios = []
+    for seed in range(20):
+        arrays = filled(case, np.float32, seed)
+        run(kernels.conv, case, arrays)
+        exact = geometries.forward(case, arrays["x"], arrays["weight"], arrays["bias"])
+        plain = np.zeros(case.out_shape, np.float32)
+        seen = geometries.windows(case, arrays["x"]).astype(np.float32)[..., 0, :]
+        for p in range(3):
+            for q in range(3):
+                for c in range(channels):
+                    plain += seen[:, :, :, p, q, c, None] * arrays["weight"][:, p, q, c]
+        plain += arrays["bias"]
+        ratios.append(np.abs(arrays["out"] - exact).max() / np.abs(plain - exact).max())
+    assert np.median(ratios) <= limit
+
+
+def test_memory_is_never_touched_outside_the_arrays() -> None:
+    """In a process whose every array ends at, and then begins after, a page without access.
+
+    $TINYGRAD_CNN_GUARD_CASES sets the number of geometries drawn.
+    """
+    if not sys.platform.startswith("linux"):
+        pytest.skip("needs mmap and mprotect")
+    cases = os.environ.get("TINYGRAD_CNN_GUARD_CASES", "60")
+    printed = python("from tests.kernels.guard_pages import main; main()", cases)
+    assert printed.split()[-1] == cases
