@@ -6,6 +6,7 @@ The flat namespace of PyTorch's: every name here is defined and documented in th
 # ruff: noqa: F401, I001  (sections by family; this file does nothing but re-export)
 
 from . import ops  # importing it gives Tensor its methods
+from . import autograd, nn, optim
 from ._version import __version__
 from .autograd import (
     Generator,
@@ -26,6 +27,9 @@ from .autograd import (
 from .autograd.dtype import bool_ as bool
 from .autograd.dtype import float32, float64, int32, int64, uint8
 from .autograd.random import get_rng_state, initial_seed, seed, set_rng_state
+
+from .serialization import load, save
+from .threads import get_num_threads, set_num_threads
 
 # ---- arithmetic
 from .ops.arithmetic import add, div, floor_divide, fmod, mul, neg, remainder, rsub, sub
