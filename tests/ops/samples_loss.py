@@ -46,7 +46,7 @@ def labelled(draw_: st.DrawFn, smoothing: bool) -> Case:
     """Logits and class indices of 0 to 2 more dimensions, some of them ignored, but never all."""
     classes, seed = draw_(st.integers(1, 5)), draw_(draw.seeds)
     shape = draw_(draw.shapes(max_dims=3, max_side=3))
-    logits = draw.normal(seed, shape[:1] + (classes,) + shape[1:])
+    logits = draw.normal(seed, (*shape[:1], classes, *shape[1:]))
     labels = np.random.default_rng(seed + 1).integers(0, classes, shape)
     kwargs: dict[str, Any] = {"reduction": draw_(reductions)}
     if labels.size > 1 and draw_(st.booleans()):
@@ -64,7 +64,7 @@ def distributed(draw_: st.DrawFn) -> Case:
     """Logits and a distribution over the classes for each of them."""
     classes, seed = draw_(st.integers(1, 4)), draw_(draw.seeds)
     shape = draw_(draw.shapes(max_dims=2, max_side=3))
-    shape = shape[:1] + (classes,) + shape[1:]
+    shape = (*shape[:1], classes, *shape[1:])
     kwargs = {"reduction": draw_(reductions), "label_smoothing": draw_(st.sampled_from([0.0, 0.2]))}
     return Case((draw.normal(seed, shape), draw.uniform(seed + 1, shape, 0.1, 1)), kwargs)
 

@@ -145,13 +145,14 @@ def _difference(name: str, input: Any, target: Any, reduction: Any) -> Tensor:
         if not isinstance(value, Tensor):
             raise DTypeError(f"{name}: {argument} must be a Tensor, got {type(value).__name__}")
     _reduction_number(name, reduction)
+    difference = sub(input, target)
     if input._array.shape != target._array.shape:
         warnings.warn(
             f"{name}: input.shape={input._array.shape} and target.shape={target._array.shape} are broadcast together; "
             "this is rarely what is meant",
             stacklevel=3,
         )
-    return sub(input, target)
+    return difference
 
 
 def _reduced(losses: Tensor, reduction: str) -> Tensor:
