@@ -23,3 +23,7 @@ class GraphError(RuntimeError):
 
 class DataError(ValueError):
     """A data file that is missing, cut, corrupt or not what it says it is."""
+
+
+class GradcheckError(RuntimeError, AssertionError):
+    """A gradient that differences contradict; names input, index, both numbers and the likely kind of fault."""

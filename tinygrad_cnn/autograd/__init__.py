@@ -2,6 +2,7 @@
 
 from .dtype import dtype, get_default_dtype, set_default_dtype
 from .engine import backward, grad
+from .gradcheck import GradcheckError, KinkWarning, gradcheck, gradgradcheck
 from .grad_mode import (
     detect_anomaly,
     enable_grad,
@@ -17,6 +18,8 @@ from .tensor import Size, Tensor, wrap
 
 __all__ = [
     "Generator",
+    "GradcheckError",
+    "KinkWarning",
     "Op",
     "RemovableHandle",
     "Size",
@@ -28,6 +31,8 @@ __all__ = [
     "enable_grad",
     "get_default_dtype",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",

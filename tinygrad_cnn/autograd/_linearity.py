@@ -1,0 +1,118 @@
+"""Is a function linear in one of its inputs?  Found by trying, and then checked to the last bit.
+
+Along an input in which the function is linear (or affine: linear plus a constant) there is no truncation error, so
+differences may take large steps.  And where integers stay integers, nothing is rounded at all: with integer-valued
+inputs and upstream gradient, ``<v, f(x + y) - f(x)>`` and ``<backward(v), y>`` must be the same number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ._differences import EPS
+from ._gradient_problem import Problem
+
+_LEAVES_ITS_DOMAIN = (ArithmeticError, ValueError, TypeError, IndexError, RuntimeError)
+
+
+def is_linear(problem: Problem, which: int, rng: np.random.Generator) -> bool:
+    """Whether f(a x + b y) = a f(x) + b f(y) for a + b = 1, as far as a few random y can tell, in one input."""
+    x = problem.arrays[which]
+    if not x.size:
+        return False
+    scale = max(1.0, float(np.max(np.abs(x))))
+    y = rng.standard_normal(x.shape) * scale
+    return _affine(lambda t: problem.moved(which, t * y), 64 * EPS)
+
+
+def _affine(along: Callable[[float], np.ndarray], tolerance: float) -> bool:
+    """Whether the values at t = 0, 1, -2, 10 and -30 lie on a line, up to a part of their sizes."""
+    try:
+        with np.errstate(all="ignore"):
+            base, one = along(0.0), along(1.0)
+            for t in (-2.0, 10.0, -30.0):
+                value = along(t)
+                size = np.abs(value) + abs(t) * (np.abs(one) + np.abs(base))
+                error = np.abs((value - base) - t * (one - base))
+                if not (error <= tolerance * (size + np.max(size, initial=0.0))).all():
+                    return False
+    except _LEAVES_ITS_DOMAIN:  # the probe need not be where the user's function is defined
+        return False
+    return True
+
+
+class ExactCheck:
+    """The function on integer-valued data, if it gives exact results there.
+
+    Attributes:
+        applies: nothing was rounded, so backward has to agree exactly.
+        failures: (position among the checked inputs, flat index, backward's number, the exact one).
+    """
+
+    def __init__(self, problem: Problem, linear: Sequence[int], rng: np.random.Generator) -> None:
+        self.problem = problem
+        self.arrays = [_integers(rng, array.shape) for array in problem.arrays]
+        self.row = _integers(rng, (problem.size,))
+        self.exact: list[int] = []
+        self.failures: list[tuple[int, int, float, float]] = []
+        directions = {which: _integers(rng, self.arrays[which].shape) for which in linear}
+        affine = [w for w in linear if _affine(lambda t, w=w: self._moved(w, t * directions[w]), 0.0)]  # type: ignore[misc]
+        if not affine:
+            return
+        try:
+            with np.errstate(all="ignore"):
+                self.gradients = problem.gradients(self.row[None], self.arrays)
+        except _LEAVES_ITS_DOMAIN:
+            return
+        for which in affine:
+            self._check(which, directions[which])
+
+    def _moved(self, which: int, change: np.ndarray) -> np.ndarray:
+        arrays = list(self.arrays)
+        arrays[which] = arrays[which] + change
+        return self.problem.flat(arrays)
+
+    def _check(self, which: int, direction: np.ndarray) -> None:
+        flat = direction.ravel()
+        if self._excess(which, flat) > 0:
+            everything = np.arange(flat.size)
+            index = locate(lambda part: self._excess(which, _only(flat, part)), everything)
+            unit = _only(np.ones_like(flat), np.array([index]))
+            self.failures.append((which, index, float(self.gradients[which][0, index]), self._exact(which, unit)[0]))
+        elif self._exact(which, flat)[0] == float(self.gradients[which][0] @ flat):
+            self.exact.append(which)
+
+    def _exact(self, which: int, flat: np.ndarray) -> tuple[float, float]:
+        """(<v, f(x + y) - f(x)>, the size of the terms in it)."""
+        base = self._moved(which, np.zeros(self.arrays[which].shape))
+        change = self._moved(which, flat.reshape(self.arrays[which].shape)) - base
+        return float(self.row @ change), float(np.abs(self.row) @ (np.abs(base) + np.abs(change)))
+
+    def _excess(self, which: int, flat: np.ndarray) -> float:
+        """How much backward differs beyond the rounding of these few operations; negative if it does not."""
+        exact, size = self._exact(which, flat)
+        terms = self.gradients[which][0] * flat
+        error = abs(exact - float(terms.sum()))
+        return error - 16 * EPS * (size + float(np.abs(terms).sum()))
+
+
+def locate(excess: Callable[[np.ndarray], float], indices: np.ndarray) -> int:
+    """One index among those whose sum is wrong, by halving: ``excess(part)`` says how wrong a part is."""
+    while len(indices) > 1:
+        half = len(indices) // 2
+        first, second = indices[:half], indices[half:]
+        indices = first if excess(first) >= excess(second) else second
+    return int(indices[0])
+
+
+def _only(flat: np.ndarray, part: np.ndarray) -> np.ndarray:
+    out = np.zeros_like(flat)
+    out[part] = flat[part]
+    return out
+
+
+def _integers(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Integers from ±1 to ±7 as float64."""
+    return rng.integers(1, 8, shape) * rng.choice([-1.0, 1.0], shape)
