@@ -175,7 +175,8 @@ def test_forked_child() -> None:
         "if child == 0:\n"
         "    arrays = filled(case, np.float32, 0)\n"
         "    run(kernels.conv, case, arrays)\n"
-        "    os._exit(0 if all(np.array_equal(arrays[n], expected[n]) for n in ('out', 'out_x', 'out_weight')) else 7)\n"
+        "    same = [np.array_equal(arrays[n], expected[n]) for n in ('out', 'out_x', 'out_weight')]\n"
+        "    os._exit(0 if all(same) else 7)\n"
         "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
     )
     python(script, NUMBA_NUM_THREADS="2")

@@ -31,6 +31,7 @@ from numba.core.caching import FunctionCache
 
 FOLDERS_KEPT = 8
 
+_config: Any = numba.config
 _lock = threading.Lock()
 _warned = False
 
@@ -48,12 +49,12 @@ def attach(dispatcher: Any, version: str, function: Any, on_miss: Callable[[], N
         path = folder() / version
         with _lock:
             # Numba reads this setting once, while the cache object is made.
-            before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(path)
+            before, _config.CACHE_DIR = _config.CACHE_DIR, str(path)
             try:
                 cache = _ForgivingCache(function)
                 cache.on_miss = on_miss
             finally:
-                numba.config.CACHE_DIR = before
+                _config.CACHE_DIR = before
         if not Path(cache.cache_path).is_relative_to(path):
             raise OSError(f"{path} can't be written to")  # Numba would fall back to __pycache__, which goes stale
         dispatcher._cache = cache
@@ -100,8 +101,8 @@ def key() -> str:
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
     host = llvmlite.binding
-    cpu = numba.config.CPU_NAME or host.get_host_cpu_name()
-    features = numba.config.CPU_FEATURES or ("" if numba.config.CPU_NAME else host.get_host_cpu_features().flatten())
+    cpu = _config.CPU_NAME or host.get_host_cpu_name()
+    features = _config.CPU_FEATURES or ("" if _config.CPU_NAME else host.get_host_cpu_features().flatten())
     parts = [
         numba.__version__,
         llvmlite.__version__,
@@ -110,7 +111,7 @@ def key() -> str:
         cpu,
         features,
     ]
-    parts += [str(numba.config.OPT), str(numba.config.BOUNDSCHECK)]
+    parts += [str(_config.OPT), str(_config.BOUNDSCHECK)]
     digest.update("\0".join(map(str, parts)).encode())
     return digest.hexdigest()[:32]
 

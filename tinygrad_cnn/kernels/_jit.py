@@ -38,13 +38,17 @@ FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
 """What LLVM may do with floats: fuse, reorder and vectorise sums. Not "nnan" and "ninf": NaN and infinity must pass
 through every kernel as they do in PyTorch."""
 
+_config: Any = numba.config
+
 OPTIONS: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 
 on_compile: list[Callable[[str], None]] = []
 """Called with a kernel's name when its compilation begins (a cache hit is none), so that an application can print
 "compiling kernels (first run only)…" instead of looking hung."""
 
-helper: Any = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+_njit: Any = numba.njit  # its type does not know all options
+
+helper = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 """The decorator of functions that only kernels call: compiled into each of them, inlined where LLVM finds it good."""
 
 
@@ -118,7 +122,7 @@ def get_num_threads() -> int:
 
 def max_threads() -> int:
     """The most threads that `set_num_threads` accepts: the cores this process may use, or $NUMBA_NUM_THREADS."""
-    return int(numba.config.NUMBA_NUM_THREADS)
+    return int(_config.NUMBA_NUM_THREADS)
 
 
 def set_num_threads(count: int) -> None:

@@ -7,8 +7,8 @@ vectors in that time, so every value loaded must be used several times. The micr
 (6 scalars spread over a vector, 2 vectors) feed 12 multiply-adds. Each accumulator waits 4 cycles for its last
 addition, so at least 8 independent ones are needed to keep both units busy.
 
-    dot_tile    tile[m, :] = start[m][:] + Σ_s Σ_r  source_s[m][r] · weights[s, r, :]     (forward, input gradient, linear)
-    outer_tile  tile[m, :] += Σ_t  source[t][offset_m] · rows[t, :]                     (weight gradient)
+    dot_tile    tile[m, :] = start[m][:] + Σ_s Σ_r source_s[m][r] · weights[s, r, :]   (forward, input gradient)
+    outer_tile  tile[m, :] += Σ_t source[t][offset_m] · rows[t, :]                    (weight gradient)
 
 Both are Numba intrinsics: their body is LLVM IR, written with llvmlite, so it does not depend on what an optimiser
 finds profitable. ``llvm.fmuladd`` becomes one instruction where the host has it and a multiplication and an addition
@@ -26,11 +26,11 @@ from typing import Any
 
 import llvmlite.binding
 import numba
+import numba.extending
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 ROWS = 6
 """Rows of a micro-kernel's tile: pixels in `dot_tile`, filter positions in `outer_tile`."""
@@ -38,6 +38,7 @@ ROWS = 6
 VECTORS = 2
 """Vectors in each row of a full tile."""
 
+intrinsic: Any = numba.extending.intrinsic  # its type, to a type checker, is that of the generator
 _numba_config: Any = numba.config
 _int64 = ir.IntType(64)
 _pointer = ir.PointerType()
@@ -151,9 +152,7 @@ def copy_row(typing_context: Any, source: Any, target: Any, columns: Any, zero: 
 
 
 @intrinsic
-def add_rows(
-    typing_context: Any, rows: Any, step: Any, columns: Any, count: Any, target: Any, zero: Any
-) -> Any:
+def add_rows(typing_context: Any, rows: Any, step: Any, columns: Any, count: Any, target: Any, zero: Any) -> Any:
     """``add_rows(rows, step, columns, count, target, zero)``: add rows up, into a full panel row.
 
     ``target[l] += Σ_{t < count} rows[t][l]`` for l < ``columns``, rows lying ``step`` bytes apart.
@@ -283,7 +282,21 @@ def dot_tile(
     width = vectors.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, sources, shift, source_step, shift_step, segments, run, weights, starts, floor, targets, target_shift, columns = args
+        (
+            _,
+            sources,
+            shift,
+            source_step,
+            shift_step,
+            segments,
+            run,
+            weights,
+            starts,
+            floor,
+            targets,
+            target_shift,
+            columns,
+        ) = args
         emit = Emitter(builder, signature.args[9])
         panel_bytes = VECTORS * VECTOR_BYTES
 
@@ -323,7 +336,21 @@ def dot_tile(
                         emit.store_masked(sums[m * width + v], places[m], v * VECTOR_BYTES, mask)
         return context.get_dummy_value()
 
-    arguments = (vectors, sources, shift, source_step, shift_step, segments, run, weights, starts, floor, targets, target_shift, columns)
+    arguments = (
+        vectors,
+        sources,
+        shift,
+        source_step,
+        shift_step,
+        segments,
+        run,
+        weights,
+        starts,
+        floor,
+        targets,
+        target_shift,
+        columns,
+    )
     return types.void(*arguments), generate
 
 
@@ -422,8 +449,7 @@ def depthwise_tile(
                 panel = builder.add(weights, builder.mul(s, emit.i64(VECTORS * VECTOR_BYTES)))
                 filters = emit.load_panel(panel, VECTORS, None)
                 pixels = [
-                    emit.load_panel(builder.add(emit.load_i64(row, 8 * m), shift), VECTORS, masks)
-                    for m in range(ROWS)
+                    emit.load_panel(builder.add(emit.load_i64(row, 8 * m), shift), VECTORS, masks) for m in range(ROWS)
                 ]
                 return [emit.fma(pixels[m][v], filters[v], total) for (m, v), total in zip(tile, sums)]
 
@@ -492,9 +518,7 @@ def depthwise_outer_tile(
                 right = emit.load_panel(builder.add(rows, builder.mul(t, row_step)), VECTORS, masks)
                 offset = builder.mul(t, emit.i64(8))
                 left = [
-                    emit.load_panel(
-                        builder.add(emit.load_i64(builder.add(pixels, offset), 0), shift), VECTORS, masks
-                    )
+                    emit.load_panel(builder.add(emit.load_i64(builder.add(pixels, offset), 0), shift), VECTORS, masks)
                     for pixels in lists
                 ]
                 return [emit.fma(left[m][v], right[v], total) for (m, v), total in zip(cells, sums)]
@@ -627,12 +651,7 @@ class Emitter:
             with then:
                 compute(None)
             with otherwise:
-                compute(
-                    [
-                        self.first_lanes(self.builder.sub(columns, self.i64(v * self.lanes)))
-                        for v in range(VECTORS)
-                    ]
-                )
+                compute([self.first_lanes(self.builder.sub(columns, self.i64(v * self.lanes))) for v in range(VECTORS)])
 
     def store_masked(self, value: Any, where: Any, offset: int, mask: Any) -> None:
         kind = ir.FunctionType(ir.VoidType(), [self.vector, _pointer, ir.IntType(32), mask.type])

@@ -25,11 +25,10 @@ import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.core.ccallback import CFunc
-from numba.extending import intrinsic
 
 from . import _cache
 from ._jit import OPTIONS, announce_compilation, kernel
-from ._simd import address
+from ._simd import address, intrinsic
 
 FLOATS = 6
 INTS = 4

@@ -30,7 +30,6 @@ from ._simd import (
     VECTOR_BYTES,
     VECTORS,
     add_rows,
-    address,
     copy_element,
     copy_row,
     dot_tile,
@@ -107,8 +106,8 @@ def dot_products(worker, workers, numbers, zero):
     Floats: ``source``, that the left rows lie in; ``zeros``, as many as a pixel has channels; ``panels (groups · panels
     per group, K, width)``; ``starts (groups · panels per group, width)``, what the sums start from; ``sums (workers,
     tiles · 6 · width)``, scratch for interrupted sums; ``out``, written.
-    Ints: ``table (S or 1, P)``, offset of piece s of pixel t in an image, −1 for zeros; ``targets (P,)``, where in an image
-    of ``out`` the pixel's results go; ``addresses (workers, 6 · (tiles · (S + 2) + 1))``, scratch, ``tiles`` being
+    Ints: ``table (S or 1, P)``, offset of piece s of pixel t in an image, −1 for zeros; ``targets (P,)``, where in an
+    image of ``out`` the pixel's results go; ``addresses (workers, 6 · (tiles · (S + 2) + 1))``, scratch, ``tiles`` being
     those of a task.
     Numbers: first task, task after the last, images, elements per image of source and of out, run (elements in a
     piece), elements per group in source, groups, columns per group, panels per group, pixels per task, parts that the
@@ -199,9 +198,37 @@ def _dot_panel(numbers, zero, count, panel, weights, addresses):
             begin = biases if done == 0 else sums + row
             end = places + row if last else sums + row
             if left > lanes:
-                dot_tile(2, pieces, shift, source_step, piece_step, parts, terms, weights, begin, bound, end, target_shift, wide)
+                dot_tile(
+                    2,
+                    pieces,
+                    shift,
+                    source_step,
+                    piece_step,
+                    parts,
+                    terms,
+                    weights,
+                    begin,
+                    bound,
+                    end,
+                    target_shift,
+                    wide,
+                )
             else:
-                dot_tile(1, pieces, shift, source_step, piece_step, parts, terms, weights, begin, bound, end, target_shift, wide)
+                dot_tile(
+                    1,
+                    pieces,
+                    shift,
+                    source_step,
+                    piece_step,
+                    parts,
+                    terms,
+                    weights,
+                    begin,
+                    bound,
+                    end,
+                    target_shift,
+                    wide,
+                )
         done += part
         weights += part * unit
 

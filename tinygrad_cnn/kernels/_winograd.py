@@ -21,11 +21,10 @@ from math import prod
 from typing import Any
 
 from numba import types
-from numba.extending import intrinsic
 
-from ._simd import VECTOR_BYTES, Emitter
+from ._simd import VECTOR_BYTES, Emitter, intrinsic
 
-POINTS = {2: [0, 1, -1], 4: [0, 1, -1, Fraction(1, 2), -2]}
+POINTS: dict[int, list[int | Fraction]] = {2: [0, 1, -1], 4: [0, 1, -1, Fraction(1, 2), -2]}
 """Where F(m, 3) evaluates, besides infinity."""
 
 Matrix = list[list[Fraction]]
@@ -111,10 +110,7 @@ def transform_input(
         def one_vector(c: Any, state: list[Any]) -> list[Any]:
             offset = builder.mul(c, emit.i64(VECTOR_BYTES))
             patch = [
-                [
-                    emit.load(builder.add(emit.load_i64(sources, 8 * (i * n + j)), offset))
-                    for j in range(n)
-                ]
+                [emit.load(builder.add(emit.load_i64(sources, 8 * (i * n + j)), offset)) for j in range(n)]
                 for i in range(n)
             ]
             place = builder.add(target, offset)
@@ -162,7 +158,7 @@ def transform_output(
         _, source, source_step, start, floor, targets, shift = args
         emit = Emitter(builder, signature.args[4])
         n = len(matrix[0])
-        products = []
+        products: list[list[Any]] = []
         for _ in range(n):
             products.append([])
             for _ in range(n):
@@ -212,4 +208,3 @@ def transform_filter(
         return context.get_dummy_value()
 
     return types.void(m, source, source_step, target, target_step, zero), generate
-

@@ -11,6 +11,7 @@ Shapes throughout: ``x (N, H, W, C)``, ``weight (O, KH, KW, C/groups)``, ``bias 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ class Geometry(NamedTuple):
     dilation: Pair = (1, 1)
     groups: int = 1
 
-    def output_size(self, size: Pair, kernel_size: Pair) -> Pair:
+    def output_size(self, size: Sequence[int], kernel_size: Sequence[int]) -> Pair:
         """The (OH, OW) of an (H, W) image: ``floor((H + 2·padding − dilation·(KH − 1) − 1) / stride) + 1``."""
         return (
             (size[0] + 2 * self.padding[0] - self.dilation[0] * (kernel_size[0] - 1) - 1) // self.stride[0] + 1,

@@ -41,9 +41,7 @@ BLOCK = 128
 """Pixels whose addresses are worked out at a time in the weight gradient."""
 
 
-def forward(
-    x: Array, weight: Array, bias: Array, geometry: Any, workspace: Array, out: Array, relu: bool
-) -> None:
+def forward(x: Array, weight: Array, bias: Array, geometry: Any, workspace: Array, out: Array, relu: bool) -> None:
     """See `conv.forward`."""
     plan = forward_plan(x.shape, weight.shape, geometry)
     run_dot(plan, x, weight, bias, workspace, out, relu, depthwise_products)
@@ -95,7 +93,7 @@ def weight_grad_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any)
 @functools.lru_cache(maxsize=64)
 def forward_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Dot:
     """A product whose pieces are single elements, one per filter position."""
-    N, H, W, C = x_shape
+    _, H, W, C = x_shape
     _, KH, KW, _ = weight_shape
     OH, OW = geometry.output_size((H, W), (KH, KW))
     rows = positions(OH, geometry.stride[0], KH, geometry.dilation[0], geometry.padding[0], H)

@@ -34,7 +34,7 @@ def input_grad(grad: Array, weight: Array, geometry: Any, workspace: Array, out:
     """See `conv.input_grad`."""
     plan = _plan(out.shape, weight.shape, geometry)
     N, H, W, C = out.shape
-    O, KH, KW, _ = weight.shape
+    KH, KW = weight.shape[1:3]
     OH, OW = grad.shape[1:3]
     carver = Carver(workspace, out.dtype)
     pieces = carver.take(plan.images, plan.out_size)

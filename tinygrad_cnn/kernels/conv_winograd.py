@@ -193,7 +193,8 @@ def transform_filters(worker, workers, numbers, zero):
 
     Workers share the blocks of source channels.
 
-    Floats: ``weight (O, 3, 3, C)``; ``panels (n·n, panels, source channels, width)``, written; ``buffers (workers, …)``.
+    Floats: ``weight (O, 3, 3, C)``; ``panels (n·n, panels, source channels, width)``, written; ``buffers
+    (workers, …)``, scratch.
     Numbers: m, source channels, target channels, 1 if turned around (the source channels are the filters O), elements
     per buffer.
     """
