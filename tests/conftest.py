@@ -4,8 +4,6 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "default", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("default", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), max_examples=50)
 settings.load_profile("ci" if os.environ.get("CI") or os.environ.get("TINYGRAD_CNN_CI") else "default")

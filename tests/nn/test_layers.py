@@ -40,6 +40,7 @@ LAYERS = [
     ("Unflatten", (1, (2, 2)), {}, IMAGE),
     ("BatchNorm2d", (4,), {}, IMAGE),
     ("BatchNorm2d", (4,), {"affine": False, "momentum": None}, IMAGE),
+    ("BatchNorm2d", (4,), {"bias": False}, IMAGE),
     ("BatchNorm2d", (4,), {"track_running_stats": False, "eps": 0.1}, IMAGE),
     ("BatchNorm1d", (4,), {"momentum": 0.3}, ROW),
     ("BatchNorm1d", (4,), {}, CUBE),

@@ -35,14 +35,18 @@ def programs(views: int = 1) -> st.SearchStrategy[list[Step]]:
     return st.lists(st.builds(Step, kinds, small, small, small, small), min_size=1, max_size=9)
 
 
-def run(library: Any, x: Any, steps: list[Step]) -> list[Any]:
-    """Run a program on a leaf; gives every tensor that it made, the leaf left out."""
+def run(library: Any, x: Any, steps: list[Step], apart: bool = False) -> list[Any]:
+    """Run a program on a leaf; gives every tensor that it made, the leaf left out.
+
+    ``apart`` copies the operands of writes: PyTorch reads what it has just written where they share memory.
+    """
     tensors = [x * 1.5]
     for step in steps:
         target = tensors[step.target % len(tensors)]
         made = _view(target, step) if step.what in VIEWS else None
         if step.what in WRITES:
-            _write(library, target, tensors[step.other % len(tensors)], step)
+            other = tensors[step.other % len(tensors)]
+            _write(library, target, other.clone() if apart else other, step)
         elif step.what in OTHERS:
             made = _other(target, tensors[step.other % len(tensors)], step)
         if made is not None:

@@ -25,6 +25,11 @@ def value_at(array, steps):
     return sum((a * weights(a.shape, i)).sum() for i, a in enumerate(arrays))
 
 
+def largest(array, steps):
+    """The largest number in a program's result: differences of it are known to so many digits only."""
+    return max(abs(t.numpy()).max(initial=0) for t in run(tg, tg.tensor(array), steps))
+
+
 def differences(array, steps, eps=1e-6):
     """The derivative of a program by central differences; detach() breaks them, so programs leave it out."""
     grad = np.zeros_like(array)
@@ -36,9 +41,9 @@ def differences(array, steps, eps=1e-6):
     return grad
 
 
-def gradient(library, array, steps):
+def gradient(library, array, steps, apart=False):
     x = library.tensor(array.copy(), requires_grad=True)
-    made = [(t, library.tensor(weights(tuple(t.shape), i))) for i, t in enumerate(run(library, x, steps))]
+    made = [(t, library.tensor(weights(tuple(t.shape), i))) for i, t in enumerate(run(library, x, steps, apart))]
     made = [(t, upstream) for t, upstream in made if t.requires_grad]
     library.autograd.backward([t for t, _ in made], [upstream for _, upstream in made])
     return np.zeros_like(array) if x.grad is None else x.grad.numpy()
@@ -59,7 +64,8 @@ def test_a_gradient_that_comes_out_is_right(case):
         event("refused")
         return
     event("computed")
-    np.testing.assert_allclose(found, differences(array, steps), rtol=1e-5, atol=1e-5)
+    noise = 1e-5 + 1e-8 * largest(array, steps)
+    np.testing.assert_allclose(found, differences(array, steps), rtol=1e-5, atol=noise)
 
 
 @given(cases)
@@ -69,17 +75,17 @@ def test_where_pytorch_has_a_value_and_a_gradient_ours_are_the_same(case):
     shape, seed, steps = case
     array = draw.normal(seed, shape)
     try:
-        expected = [t.detach().numpy().copy() for t in run(torch, torch.tensor(array, requires_grad=True), steps)]
-        expected_grad = gradient(torch, array, steps)
+        expected = [t.detach().numpy().copy() for t in run(torch, torch.tensor(array, requires_grad=True), steps, True)]
+        expected_grad = gradient(torch, array, steps, True)
     except RuntimeError:
         event("PyTorch refuses")
         return
     event("compared")
-    found = run(tg, tg.tensor(array, requires_grad=True), steps)
+    found = run(tg, tg.tensor(array, requires_grad=True), steps, True)
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected):
-        np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(gradient(tg, array, steps), expected_grad, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(gradient(tg, array, steps, True), expected_grad, rtol=1e-9, atol=1e-9)
 
 
 @given(cases)
@@ -155,7 +161,7 @@ def test_the_copy_made_for_a_view_of_channels_last_memory_refuses_writes():
 
 
 def test_dtypes_and_shapes_of_results():
-    with pytest.raises(DTypeError, match="float32 cannot be written into a tensor of dtype tinygrad_cnn.int64"):
+    with pytest.raises(DTypeError, match=r"float32 cannot be written into a tensor of dtype tinygrad_cnn.int64"):
         tg.arange(3).add_(0.5)
     with pytest.raises(DTypeError, match="cannot be written"):
         tg.arange(3).div_(2)
