@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def set_num_threads(count: int) -> None:
 
 
 @functools.cache
-def openblas() -> ctypes._CFuncPtr | None:
+def openblas() -> Callable[[int], None] | None:
     """OpenBLAS's own function to set the number of threads, None where NumPy was built with another BLAS."""
     # The wheels keep it beside the package (Linux, Windows) or inside it (macOS); it is loaded already.
     package = pathlib.Path(np.__file__).parent

@@ -2,7 +2,6 @@
 
 from .dtype import dtype, get_default_dtype, set_default_dtype
 from .engine import backward, grad
-from .gradcheck import GradcheckError, KinkWarning, gradcheck, gradgradcheck
 from .grad_mode import (
     detect_anomaly,
     enable_grad,
@@ -12,6 +11,7 @@ from .grad_mode import (
     no_grad,
     set_grad_enabled,
 )
+from .gradcheck import GradcheckError, KinkWarning, gradcheck, gradgradcheck
 from .op import Op, RemovableHandle
 from .random import Generator, default_generator, manual_seed
 from .tensor import Size, Tensor, wrap

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import ModuleType
 
 
@@ -29,3 +31,10 @@ def __dir__() -> list[str]:
 def module_names() -> list[str]:
     """The names of the kernel modules, found without importing them (and so without importing Numba)."""
     return [module.name for module in pkgutil.iter_modules(__path__)]
+
+
+def announce(callback: Callable[[str], None]) -> AbstractContextManager[None]:
+    """A context inside which ``callback(name)`` is called for every kernel whose compilation begins."""
+    from ._jit import announce
+
+    return announce(callback)

@@ -107,8 +107,8 @@ def dot_products(worker, workers, numbers, zero):
     per group, K, width)``; ``starts (groups · panels per group, width)``, what the sums start from; ``sums (workers,
     tiles · 6 · width)``, scratch for interrupted sums; ``out``, written.
     Ints: ``table (S or 1, P)``, offset of piece s of pixel t in an image, −1 for zeros; ``targets (P,)``, where in an
-    image of ``out`` the pixel's results go; ``addresses (workers, 6 · (tiles · (S + 2) + 1))``, scratch, ``tiles`` being
-    those of a task.
+    image of ``out`` the pixel's results go; ``addresses (workers, 6 · (tiles · (S + 2) + 1))``, scratch, ``tiles``
+    being those of a task.
     Numbers: first task, task after the last, images, elements per image of source and of out, run (elements in a
     piece), elements per group in source, groups, columns per group, panels per group, pixels per task, parts that the
     panels are cut into, pieces in the table, P, 1 for ReLU, int64 of scratch and elements of sums per worker, pieces of

@@ -35,6 +35,8 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features = count(type(self).__name__, "num_features", num_features)
@@ -45,7 +47,7 @@ class _BatchNorm(Module):
             return wrap(np.empty(self.num_features, parameter_dtype(dtype, device)))
 
         self.register_parameter("weight", Parameter(vector()) if affine else None)
-        self.register_parameter("bias", Parameter(vector()) if affine else None)
+        self.register_parameter("bias", Parameter(vector()) if affine and bias else None)
         self.register_buffer("running_mean", vector() if track_running_stats else None)
         self.register_buffer("running_var", vector() if track_running_stats else None)
         self.register_buffer("num_batches_tracked", wrap(np.array(0)) if track_running_stats else None)
@@ -61,8 +63,9 @@ class _BatchNorm(Module):
     def reset_parameters(self) -> None:
         """Go back to ones, zeros, and no running averages."""
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             ones_(self.weight)
+        if self.bias is not None:
             zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -92,7 +95,7 @@ class _BatchNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -107,10 +110,11 @@ class BatchNorm2d(_BatchNorm):
         num_features: the number of channels, the input's dimension 1.
         eps: added to the variance.
         momentum: share of a batch in the running averages; None averages over all batches evenly.
-        affine: whether weight and bias are learned.
+        affine: whether a weight and a bias are learned.
         track_running_stats: whether running averages are kept; without them, evaluation uses the batch's too.
         device: ``None`` or ``"cpu"``.
         dtype: float32 or float64; the default dtype if None.
+        bias: with affine, whether a bias is learned.
 
     Attributes:
         weight, bias: (num_features,), ones and zeros at the start, or None.

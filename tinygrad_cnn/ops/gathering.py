@@ -22,6 +22,7 @@ from .views import Reshape, Slice
 class Gather(Op):
     """``out[i, j, k] = x[i, index[i, j, k], k]`` for dim 1; index may be smaller than x in the other dimensions."""
 
+    makes_fresh_gradients = True
     saves_inputs = {1: (0,)}  # noqa: RUF012
     dim: int
 
@@ -35,6 +36,7 @@ class Gather(Op):
 class ScatterSum(Op):
     """Zeros of a shape to which the first input is added at the places that ``Gather`` would read."""
 
+    makes_fresh_gradients = True
     saves_inputs = {1: (0,)}  # noqa: RUF012
     dim: int
     shape: tuple[int, ...]
@@ -55,6 +57,7 @@ class ScatterSum(Op):
 class Scatter(Op):
     """x with the elements that ``Gather`` would read replaced by those of the second input (or by one number)."""
 
+    makes_fresh_gradients = True
     saves_inputs = {2: (0, 1)}  # noqa: RUF012
     dim: int
 
@@ -75,6 +78,7 @@ class Scatter(Op):
 class MaskedFill(Op):
     """x where the mask is False, else the 0-dimensional value."""
 
+    makes_fresh_gradients = True
     saves_inputs = {1: (0, 2)}  # noqa: RUF012
 
     def forward(self, x: np.ndarray, mask: np.ndarray, value: np.ndarray) -> np.ndarray:

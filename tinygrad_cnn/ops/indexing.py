@@ -36,6 +36,7 @@ class Take(Op):
     The result has the shape B in place of the indexed dimensions, or in front if they are not neighbours.
     """
 
+    makes_fresh_gradients = True
     saves_inputs = {1: (0,)}  # noqa: RUF012
     dims: tuple[int, ...]
 
@@ -51,6 +52,7 @@ class Take(Op):
 class TakeAdjoint(Op):
     """Zeros of a shape to which the first input is added at positions; see ``Take``."""
 
+    makes_fresh_gradients = True
     saves_inputs = {1: (0,)}  # noqa: RUF012
     shape: tuple[int, ...]
     dims: tuple[int, ...]
@@ -82,6 +84,7 @@ class TakeAdjoint(Op):
 class Put(Op):
     """x, any shape, with the elements at positions replaced by a value that broadcasts to what ``Take`` gives there."""
 
+    makes_fresh_gradients = True
     saves_inputs = {2: (0, 1)}  # noqa: RUF012
     dims: tuple[int, ...]
 

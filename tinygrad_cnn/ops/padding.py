@@ -16,6 +16,7 @@ from .views import zeros_in_order_of
 class Pad(Op):
     """A number put around the input, or, where a width is negative, elements left out."""
 
+    makes_fresh_gradients = True
     widths: tuple[tuple[int, int], ...]
     value: float = 0
 

@@ -19,6 +19,7 @@ from .views import Diagonal, Permute, Reshape, Unfold
 class Flip(Op):
     """Dimensions in reverse order; its own adjoint."""
 
+    makes_fresh_gradients = True
     dims: tuple[int, ...]
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -31,6 +32,7 @@ class Flip(Op):
 class Roll(Op):
     """Shifted along dimensions, with what leaves at one end coming in at the other."""
 
+    makes_fresh_gradients = True
     shifts: tuple[int, ...]
     dims: tuple[int, ...]
 
@@ -44,6 +46,7 @@ class Roll(Op):
 class Triangle(Op):
     """The elements of the last two dimensions on and below (``upper``: above) a diagonal, else 0; its own adjoint."""
 
+    makes_fresh_gradients = True
     diagonal: int
     upper: bool
 

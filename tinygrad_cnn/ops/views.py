@@ -48,6 +48,7 @@ Key = tuple[Any, ...]
 class Slice(Op):
     """``x[key]`` for a key of ints, slices, None and one Ellipsis."""
 
+    makes_fresh_gradients = True
     is_view = True
     key: Key
 
@@ -76,6 +77,7 @@ class SliceAdjoint(Op):
 class Diagonal(Op):
     """The diagonals of the planes of two dimensions, as the last dimension."""
 
+    makes_fresh_gradients = True
     is_view = True
     offset: int
     dims: tuple[int, int]
@@ -111,6 +113,7 @@ class DiagonalAdjoint(Op):
 class Unfold(Op):
     """All windows of ``size`` along a dimension, ``step`` apart, with the places in the window as last dimension."""
 
+    makes_fresh_gradients = True
     is_view = True
     dim: int
     size: int

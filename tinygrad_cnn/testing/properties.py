@@ -283,7 +283,7 @@ def adjoint_is_exact(sample: OpSample, case: Case) -> None:
     def integers(shape: tuple[int, ...]) -> np.ndarray:
         return rng.integers(-4, 5, shape).astype(np.float64)
 
-    whole = Case(tuple(integers(a.shape) if is_float(a) else a for a in case.arrays), case.kwargs)  # type: ignore[union-attr]
+    whole = Case(tuple(integers(a.shape) if is_float(a) else a for a in case.arrays), case.kwargs)
     tensors, outputs = _run(sample, whole)
     outs = _differentiable(outputs)
     if not outs:

@@ -15,8 +15,8 @@ class Digits(ImageDataset):
     """1,797 handwritten digits of 8×8 pixels with values 0 to 16, of 13 writers, shipped with the package.
 
     Of each digit's images, in the order of the file, every fifth belongs to the test set (355 images), the others to
-    the training set (1,442).  So the classes are balanced and the split never changes; the same writers are in both parts,
-    which makes the test easier than one on new writers.
+    the training set (1,442).  So the classes are balanced and the split never changes; the same writers are in both
+    parts, which makes the test easier than one on new writers.
 
     Args:
         train: the training set, or the test set.
