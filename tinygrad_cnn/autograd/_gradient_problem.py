@@ -94,7 +94,8 @@ class Problem:
         floor = np.concatenate([np.abs(flat), random]) if self.unit else random
         for array, gradient in zip(self.arrays, gradients):
             with np.errstate(all="ignore"):
-                own = np.sqrt((gradient**2) @ (array.ravel() ** 2))
+                reach = np.maximum(np.abs(array.ravel()), 1.0)  # where x is 0, a step of up to 1 is what gets rounded
+                own = np.sqrt((gradient**2) @ (reach**2))
             floor = floor + np.where(np.isfinite(own), own, 0.0)
         return EPS * floor
 

@@ -23,10 +23,11 @@ _new = object.__new__
 _next_sequence = itertools.count().__next__
 
 
-Saved = tuple[Any, list[int], int, Edge | None]
+Saved = tuple[Any, list[int], int, Edge | tuple[None, int] | None]
 """An array that backward will read: ``(array, version counter of its memory, its count when saved, origin)``.
 
-A plain tuple, because two of them are made for every product that is recorded.
+The origin of an output is ``(None, index)``, because a node that refers to itself would never be freed without the
+garbage collector.  A plain tuple, because two of them are made for every product that is recorded.
 """
 
 
@@ -168,7 +169,7 @@ class Op:
             for index in self.saves_outputs:
                 t = outputs[index] if type(outputs) is tuple else outputs
                 version = t._counter()
-                saved.append((t._array, version, version[0], (self, index)))
+                saved.append((t._array, version, version[0], (None, index)))
         self.saved = saved
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -218,8 +219,10 @@ class Op:
             tensors.append(self._with_history(tensor, edge) if with_history and edge is not None else tensor)
         return tensors
 
-    def _with_history(self, tensor: Tensor, edge: Edge) -> Tensor:
+    def _with_history(self, tensor: Tensor, edge: Edge | tuple[None, int]) -> Tensor:
         source, index = edge
+        if source is None:  # one of this node's own outputs
+            source = self
         if isinstance(source, Op):
             tensor._node, tensor._index, tensor._requires_grad = source, index, True
             return tensor

@@ -114,7 +114,7 @@ def as_array(value: Any) -> np.ndarray:
     if isinstance(value, Tensor):
         return value._array
     if type(value).__module__.split(".")[0] == "torch":
-        return value.detach().numpy()
+        return value.detach().numpy(force=True)  # force: PyTorch has tensors of zeros without memory
     return np.asarray(value)
 
 
