@@ -6,6 +6,7 @@ the value into the dictionary it belongs to, reading one that Python does not fi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -14,7 +15,8 @@ import numpy as np
 from ..autograd import RemovableHandle, Tensor, dtype, wrap
 from ..autograd.dtype import FROM_NUMPY, as_numpy_dtype
 from ..autograd.engine import zero_grad
-from ..errors import DTypeError
+from ..errors import DTypeError, ShapeError
+from .mismatch import explain
 from .parameter import Parameter
 from .state import IncompatibleKeys, load_into
 
@@ -46,7 +48,7 @@ class Module:
     _modules: dict[str, Module | None]
     _not_saved: set[str]  # names of the buffers that state_dict leaves out
     _forward_pre_hooks: dict[int, tuple[Callable[..., Any], bool]]  # the hook, and whether it gets keyword arguments
-    _forward_hooks: dict[int, tuple[Callable[..., Any], bool]]
+    _forward_hooks: dict[int, tuple[Callable[..., Any], bool, bool]]  # and whether it is always called
 
     def __init__(self) -> None:
         for name in (*_REGISTRIES, "_forward_pre_hooks", "_forward_hooks"):
@@ -61,23 +63,43 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run ``forward`` and the hooks around it."""
-        if not (self._forward_pre_hooks or self._forward_hooks):
-            return self.forward(*args, **kwargs)
-        for hook, with_kwargs in list(self._forward_pre_hooks.values()):
-            if with_kwargs:
-                changed = hook(self, args, kwargs)
-                if changed is not None:
-                    args, kwargs = changed
-            else:
-                changed = hook(self, args)
-                if changed is not None:
-                    args = changed if isinstance(changed, tuple) else (changed,)
-        output = self.forward(*args, **kwargs)
-        for hook, with_kwargs in list(self._forward_hooks.values()):
-            replaced = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
-            if replaced is not None:
-                output = replaced
+        """Run ``forward`` and the hooks around it.
+
+        A ShapeError on the way gets a note with the path of the layer, the shape that arrived and, where it is known,
+        what to change.
+        """
+        try:
+            if not (self._forward_pre_hooks or self._forward_hooks):
+                return self.forward(*args, **kwargs)
+            return self._call_with_hooks(args, kwargs)
+        except ShapeError as error:
+            explain(error, self, (*args, *kwargs.values()))
+            raise
+
+    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        output = None
+        due = {key for key, (_, _, always_call) in self._forward_hooks.items() if always_call}
+        try:
+            for hook, with_kwargs in list(self._forward_pre_hooks.values()):
+                if with_kwargs:
+                    changed = hook(self, args, kwargs)
+                    if changed is not None:
+                        args, kwargs = _both(changed)
+                else:
+                    changed = hook(self, args)
+                    if changed is not None:
+                        args = changed if isinstance(changed, tuple) else (changed,)
+            output = self.forward(*args, **kwargs)
+            for key, (hook, with_kwargs, _) in list(self._forward_hooks.items()):
+                due.discard(key)
+                replaced = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
+                if replaced is not None:
+                    output = replaced
+        except Exception:
+            for key, (hook, with_kwargs, _) in list(self._forward_hooks.items()):
+                if key in due:
+                    _call_silently(hook, (self, args, kwargs, output) if with_kwargs else (self, args, output))
+            raise
         return output
 
     def register_forward_pre_hook(
@@ -86,17 +108,22 @@ class Module:
         """Call ``hook(module, args)`` before every ``forward``; what it returns, if not None, replaces ``args``.
 
         Args:
-            hook: with ``with_kwargs``, it is called as ``hook(module, args, kwargs)`` and may return both.
+            hook: with ``with_kwargs``, it is called as ``hook(module, args, kwargs)`` and may return the pair of both.
             prepend: run it before the hooks already registered.
             with_kwargs: whether the hook gets the keyword arguments.
 
         Returns:
             A handle whose ``remove()`` takes the hook away.
         """
-        return _add_hook(self._forward_pre_hooks, hook, prepend, with_kwargs)
+        return _add_hook(self._forward_pre_hooks, (hook, with_kwargs), prepend)
 
     def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
     ) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after every ``forward``; what it returns, if not None, is the output.
 
@@ -104,11 +131,13 @@ class Module:
             hook: with ``with_kwargs``, it is called as ``hook(module, args, kwargs, output)``.
             prepend: run it before the hooks already registered.
             with_kwargs: whether the hook gets the keyword arguments.
+            always_call: run it also if ``forward`` or another hook raised an exception; ``output`` is then what there
+                was until then, None if ``forward`` did not end.  An exception of its own becomes a warning.
 
         Returns:
             A handle whose ``remove()`` takes the hook away.
         """
-        return _add_hook(self._forward_hooks, hook, prepend, with_kwargs)
+        return _add_hook(self._forward_hooks, (hook, with_kwargs, always_call), prepend)
 
     # ---------------------------------------------------------------- attributes
 
@@ -499,10 +528,25 @@ def _check_replacement(kind: str, name: str, value: Any) -> None:
     raise TypeError(f"cannot assign a {type(value).__name__} to {name!r}: expected a {expected} or None")
 
 
-def _add_hook(hooks: dict[int, Any], hook: Callable[..., Any], prepend: bool, with_kwargs: bool) -> RemovableHandle:
+def _add_hook(hooks: dict[int, Any], entry: tuple[Any, ...], prepend: bool) -> RemovableHandle:
     earlier = dict(hooks) if prepend else {}
     if prepend:
         hooks.clear()
-    handle = RemovableHandle(hooks, (hook, with_kwargs))
+    handle = RemovableHandle(hooks, entry)
     hooks.update(earlier)
     return handle
+
+
+def _both(changed: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a pre-hook with keyword arguments returned, checked."""
+    if not isinstance(changed, tuple) or len(changed) != 2:
+        raise RuntimeError(f"forward pre-hook: must return None or a pair of args and kwargs, got {changed!r}")
+    return changed
+
+
+def _call_silently(hook: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Call a hook while another exception is on its way, which one of the hook's own must not replace."""
+    try:
+        hook(*arguments)
+    except Exception as error:
+        warnings.warn(f"forward hook with always_call=True raised {error!r} after another exception", stacklevel=4)
