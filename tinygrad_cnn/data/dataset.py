@@ -1,19 +1,22 @@
 """Datasets: anything with a length and items, and the ones made of Tensors.
 
 A dataset may also define ``get_batch(indices)`` and give a whole batch at once.  Those of this library do: a batch is
-one fancy index per array, never a Python loop over samples.
+one fancy index per array, never a Python loop over samples.  A subclass that redefines ``__getitem__`` alone is read
+sample by sample.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..autograd import Generator, Tensor, default_generator, wrap
 from ..errors import DTypeError, ShapeError
+from .collate import default_collate
 
 
 class Dataset:
@@ -78,17 +81,35 @@ class Subset(Dataset):
     def __init__(self, dataset: Dataset, indices: Sequence[int] | np.ndarray) -> None:
         self.dataset = dataset
         self.indices = indices
-        if hasattr(dataset, "get_batch"):
-            self.get_batch = self._get_batch
 
     def __getitem__(self, index: int) -> Any:
-        return self.dataset[int(self.indices[index])]
+        return self.dataset[operator.index(self.indices[index])]
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def _get_batch(self, indices: np.ndarray) -> Any:
-        return self.dataset.get_batch(np.asarray(self.indices)[indices])  # type: ignore[attr-defined]
+    def get_batch(self, indices: np.ndarray) -> Any:
+        """The samples of these indices of the subset, (B,) int64, as the dataset's batch."""
+        return batch_of(self.dataset, [operator.index(self.indices[index]) for index in indices])
+
+
+def batch_of(dataset: Dataset, indices: Iterable[int]) -> Any:
+    """The samples of these indices as one batch: given by the dataset at once, or collated sample by sample."""
+    get_batch = _own_get_batch(dataset)
+    if get_batch is None:
+        return default_collate([dataset[index] for index in indices])
+    batch = get_batch(np.fromiter(map(operator.index, indices), np.int64))
+    return list(batch) if isinstance(batch, tuple) else batch
+
+
+def _own_get_batch(dataset: Dataset) -> Callable[[np.ndarray], Any] | None:
+    """The dataset's ``get_batch``, unless a subclass has redefined what a sample is and left it behind."""
+    for cls in type(dataset).__mro__:
+        if "get_batch" in vars(cls):
+            return dataset.get_batch  # type: ignore[attr-defined]
+        if "__getitem__" in vars(cls):
+            return None
+    return None
 
 
 def random_split(
@@ -103,15 +124,18 @@ def random_split(
         generator: where the permutation is drawn from.
 
     Raises:
-        ShapeError: the lengths do not add up.
+        ShapeError: the lengths do not add up, or one is negative or not whole.
     """
     total = len(dataset)
+    if any(length < 0 for length in lengths):
+        raise ShapeError(f"random_split: lengths must not be negative, got {list(lengths)}")
     sizes = [int(length) for length in lengths]
-    if any(isinstance(length, float) for length in lengths) and math.isclose(sum(lengths), 1):
+    fractions = math.isclose(sum(lengths), 1)
+    if fractions:
         sizes = [math.floor(total * length) for length in lengths]
         for part in range(total - sum(sizes)):
             sizes[part % len(sizes)] += 1
-    if sum(sizes) != total:
+    if sum(sizes) != total or not (fractions or sizes == list(lengths)):
         raise ShapeError(f"random_split: lengths {list(lengths)} do not add up to the dataset's {total} samples")
     order = generator.randperm(total)
     ends = np.cumsum(sizes)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..autograd import Generator, default_generator
-from .collate import default_collate
-from .dataset import Dataset
+from .dataset import Dataset, batch_of
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, random_seed
 
 
@@ -31,7 +30,7 @@ class DataLoader:
         generator: the source of the shuffling.  Default: the default generator.
 
     Raises:
-        ValueError: arguments that exclude each other or are out of range.
+        ValueError: arguments that exclude each other or are out of range, or nothing to shuffle.
     """
 
     def __init__(
@@ -84,15 +83,11 @@ class DataLoader:
 
     def _batches(self) -> Iterator[Any]:
         assert self.batch_sampler is not None
-        batched = isinstance(self.batch_sampler, BatchSampler)
-        get_batch = getattr(self.dataset, "get_batch", None) if self.collate_fn is None else None
-        collate = self.collate_fn or default_collate
-        for indices in self.batch_sampler.batches() if batched else self.batch_sampler:  # type: ignore[attr-defined]
-            if get_batch is not None:
-                batch = get_batch(indices)
-                yield list(batch) if isinstance(batch, tuple) else batch
+        for indices in self.batch_sampler:
+            if self.collate_fn is None:
+                yield batch_of(self.dataset, indices)
             else:
-                yield collate([self.dataset[int(index)] for index in indices])
+                yield self.collate_fn([self.dataset[index] for index in indices])
 
     def __len__(self) -> int:
         """Batches per epoch: the iterations that one epoch takes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sized
 
 import numpy as np
@@ -25,12 +26,8 @@ class SequentialSampler(Sampler):
     def __init__(self, data_source: Sized) -> None:
         self.data_source = data_source
 
-    def order(self) -> np.ndarray:
-        """All indices of one epoch, (N,) int64."""
-        return np.arange(len(self.data_source))
-
     def __iter__(self) -> Iterator[int]:
-        return iter(self.order().tolist())
+        return iter(range(len(self.data_source)))
 
     def __len__(self) -> int:
         return len(self.data_source)
@@ -47,7 +44,8 @@ class RandomSampler(Sampler):
             the default one.
 
     Raises:
-        ValueError: ``num_samples`` is not positive.
+        TypeError: ``replacement`` is not a bool.
+        ValueError: ``num_samples`` is not a positive int, or the data source is empty.
     """
 
     def __init__(
@@ -57,8 +55,12 @@ class RandomSampler(Sampler):
         num_samples: int | None = None,
         generator: Generator | None = None,
     ) -> None:
-        if num_samples is not None and num_samples <= 0:
-            raise ValueError(f"RandomSampler: num_samples must be positive, got {num_samples}")
+        if not isinstance(replacement, bool):
+            raise TypeError(f"RandomSampler: replacement must be a bool, got {replacement!r}")
+        if num_samples is not None and (not isinstance(num_samples, int) or num_samples <= 0):
+            raise ValueError(f"RandomSampler: num_samples must be a positive int, got {num_samples!r}")
+        if len(data_source) == 0:
+            raise ValueError("RandomSampler: the data source is empty, there is nothing to draw from")
         self.data_source = data_source
         self.replacement = replacement
         self.generator = generator
@@ -69,23 +71,19 @@ class RandomSampler(Sampler):
         """How many indices an epoch has."""
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
-    def order(self) -> np.ndarray:
-        """All indices of one epoch, (num_samples,) int64."""
+    def __iter__(self) -> Iterator[int]:
         n, count = len(self.data_source), self.num_samples
         generator = self.generator
         if generator is None:
             generator = Generator().manual_seed(random_seed(default_generator))
         if self.replacement:
-            return generator.integers(0, n, (count,))
-        if n == 0:
-            return np.empty(0, np.int64)
+            yield from generator.integers(0, n, (count,)).tolist()
+            return
         # PyTorch draws one permutation more than the whole ones, for the rest, even if there is none.  That shows only
         # in the state of a generator that lives on.
         permutations = count // n + 1 if self.generator is not None else -(-count // n)
-        return np.concatenate([generator.randperm(n) for _ in range(permutations)])[:count]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.order().tolist())
+        for start in range(0, permutations * n, n):
+            yield from generator.randperm(n)[: max(0, count - start)].tolist()
 
     def __len__(self) -> int:
         return self.num_samples
@@ -100,29 +98,23 @@ class BatchSampler(Sampler):
         drop_last: leave out a last batch that is smaller.
 
     Raises:
-        ValueError: ``batch_size`` is not a positive int.
+        ValueError: ``batch_size`` is not a positive int, or ``drop_last`` not a bool.
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
             raise ValueError(f"BatchSampler: batch_size must be a positive int, got {batch_size!r}")
+        if not isinstance(drop_last, bool):
+            raise ValueError(f"BatchSampler: drop_last must be a bool, got {drop_last!r}")
         self.sampler = sampler
         self.batch_size = batch_size
-        self.drop_last = bool(drop_last)
-
-    def batches(self) -> Iterator[np.ndarray]:
-        """The batches of one epoch, (B,) int64 each."""
-        if isinstance(self.sampler, SequentialSampler | RandomSampler):
-            order = self.sampler.order()
-        else:
-            order = np.fromiter(self.sampler, np.int64)
-        end = len(order) - len(order) % self.batch_size if self.drop_last else len(order)
-        for start in range(0, end, self.batch_size):
-            yield order[start : start + self.batch_size]
+        self.drop_last = drop_last
 
     def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
-        for batch in self.batches():
-            yield batch.tolist()
+        indices = iter(self.sampler)
+        while batch := list(itertools.islice(indices, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield batch
 
     def __len__(self) -> int:
         count = len(self.sampler)  # type: ignore[arg-type]
