@@ -160,7 +160,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """
     if as_tuple:
         return tuple(wrap(places) for places in np.nonzero(np.atleast_1d(input._array)))
-    return wrap(np.argwhere(input._array).reshape(-1, input._array.ndim))
+    return wrap(np.argwhere(input._array))
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:

@@ -14,6 +14,7 @@ from ..autograd import Op, Tensor
 from ..errors import DTypeError, ShapeError
 from .arithmetic import add, mul
 from .broadcast import sum_to
+from .promotion import broadcast_shape
 
 
 class MatMul(Op):
@@ -78,16 +79,23 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         ShapeError: a 0-dimensional operand, inner sizes that differ, or leading ones that do not broadcast.
         DTypeError: the dtypes differ, or an operand is bool.
     """
-    _check_dtypes("matmul", input, other)
+    return _product("matmul", input, other)
+
+
+def _product(name: str, input: Tensor, other: Tensor) -> Tensor:
+    """``matmul`` under the name of the function that was called."""
+    _check_dtypes(name, input, other)
+    if input._array.dtype.kind == "b":
+        raise DTypeError(f"{name}: not defined for bools; convert them")
     a, b = input._array.shape, other._array.shape
     if not a or not b:
-        raise ShapeError(f"matmul: both operands need at least one dimension, got shapes {a} and {b}")
+        raise ShapeError(f"{name}: both operands need at least one dimension, got shapes {a} and {b}")
     if a[-1] != b[-2 if len(b) > 1 else 0]:
-        raise ShapeError(f"matmul: inner sizes differ: input has shape {a}, other has shape {b}")
+        raise ShapeError(f"{name}: inner sizes differ: the operands have shapes {a} and {b}")
     try:
         np.broadcast_shapes(a[:-2], b[:-2])
     except ValueError:
-        raise ShapeError(f"matmul: leading dimensions of {a} and {b} cannot be broadcast together") from None
+        raise ShapeError(f"{name}: leading dimensions of {a} and {b} cannot be broadcast together") from None
     left = input.unsqueeze(0) if len(a) == 1 else input
     right = other.unsqueeze(1) if len(b) == 1 else other
     out = MatMul.apply(left, right)
@@ -102,8 +110,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     Raises:
         ShapeError: an operand is not a matrix, or the inner sizes differ.
     """
-    _check_ranks("mm", (input, 2), (mat2, 2))
-    return matmul(input, mat2)
+    return _ranked("mm", input, 2, mat2, 2)
 
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -112,16 +119,16 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     Raises:
         ShapeError: an operand does not have three dimensions, or sizes differ.
     """
-    _check_ranks("bmm", (input, 3), (mat2, 3))
-    if input.shape[0] != mat2.shape[0]:
-        raise ShapeError(f"bmm: batch sizes differ: input has shape {tuple(input.shape)}, mat2 {tuple(mat2.shape)}")
-    return matmul(input, mat2)
+    return _ranked("bmm", input, 3, mat2, 3)
 
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:
-    """The product of a matrix (N, K) and a vector (K,); see ``matmul``."""
-    _check_ranks("mv", (input, 2), (vec, 1))
-    return matmul(input, vec)
+    """The product of a matrix (N, K) and a vector (K,); see ``matmul``.
+
+    Raises:
+        ShapeError: another number of dimensions, or the inner sizes differ.
+    """
+    return _ranked("mv", input, 2, vec, 1)
 
 
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
@@ -130,8 +137,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     Raises:
         ShapeError: an operand is not a vector, or their lengths differ.
     """
-    _check_ranks("dot", (input, 1), (tensor, 1))
-    return matmul(input, tensor)
+    return _ranked("dot", input, 1, tensor, 1)
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
@@ -145,24 +151,35 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 
 
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * input + alpha * (mat1 @ mat2)``; ``input`` broadcasts to (N, M)."""
-    return _added(input, mm(mat1, mat2), beta, alpha, "addmm")
+    """``beta * input + alpha * (mat1 @ mat2)`` of matrices (N, K) and (K, M).
+
+    Args:
+        input: broadcasts to (N, M).
+        mat1, mat2: as for ``mm``, of one dtype with ``input``.
+        beta: 0 leaves ``input`` out, also where it is NaN.
+        alpha: the factor of the product.
+
+    Raises:
+        ShapeError: ``input`` does not broadcast, an operand is not a matrix, or the inner sizes differ.
+        DTypeError: the dtypes differ.
+    """
+    return _added("addmm", input, _ranked("addmm", mat1, 2, mat2, 2), beta, alpha)
 
 
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * input + alpha * bmm(batch1, batch2)``; ``input`` broadcasts to (B, N, M)."""
-    return _added(input, bmm(batch1, batch2), beta, alpha, "baddbmm")
+    """``beta * input + alpha * bmm(batch1, batch2)``; ``input`` broadcasts to (B, N, M).  See ``addmm`` and ``bmm``."""
+    return _added("baddbmm", input, _ranked("baddbmm", batch1, 3, batch2, 3), beta, alpha)
 
 
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * input + alpha * (mat @ vec)``; ``input`` broadcasts to (N,)."""
-    return _added(input, mv(mat, vec), beta, alpha, "addmv")
+    """``beta * input + alpha * (mat @ vec)``; ``input`` broadcasts to (N,).  See ``addmm`` and ``mv``."""
+    return _added("addmv", input, _ranked("addmv", mat, 2, vec, 1), beta, alpha)
 
 
-def _added(input: Tensor, product: Tensor, beta: float, alpha: float, name: str) -> Tensor:
+def _added(name: str, input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
     _check_dtypes(name, input, product)
     shape = product._array.shape
-    if np.broadcast_shapes(input._array.shape, shape) != shape:
+    if broadcast_shape(name, input._array.shape, shape) != shape:
         raise ShapeError(f"{name}: input of shape {tuple(input.shape)} does not broadcast to {shape}")
     if alpha != 1:
         product = mul(product, alpha)
@@ -187,8 +204,8 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         DTypeError: the dtypes differ.
     """
     tensors = list(operands[0]) if len(operands) == 1 and not isinstance(operands[0], Tensor) else list(operands)
-    for other in tensors[1:]:
-        _check_dtypes("einsum", tensors[0], other)
+    for tensor in tensors:
+        _check_dtypes("einsum", tensors[0], tensor)
     terms, result = _parse(equation, tensors)
     pairs = [_diagonals(term, tensor) for term, tensor in zip(terms, tensors)]
     while len(pairs) > 1:  # two at a time, from the left, summing over what nothing further needs
@@ -238,7 +255,12 @@ def _parse(equation: str, tensors: list[Tensor]) -> tuple[list[str], str]:
             raise ShapeError(
                 f"einsum: operand {index} has shape {tuple(tensor.shape)}, but {equation!r} names {term!r}"
             )
+        own: dict[str, int] = {}
         for name, size in zip(term, tensor._array.shape):
+            if own.setdefault(name, size) != size:
+                raise ShapeError(
+                    f"einsum: {name!r} in {term!r} has the sizes {own[name]} and {size} in operand {index}"
+                )
             if not name.isalpha():
                 raise ShapeError(f"einsum: {name!r} in {equation!r} is not a letter")
             if sizes.setdefault(name, size) != size and 1 not in (sizes[name], size):
@@ -269,7 +291,18 @@ def _check_dtypes(name: str, a: Tensor, b: Tensor) -> None:
         raise DTypeError(f"{name}: expected one dtype, got {a.dtype} and {b.dtype}")
 
 
+def _ranked(name: str, a: Tensor, a_rank: int, b: Tensor, b_rank: int) -> Tensor:
+    """The product of two operands that must have so many dimensions, and equal leading ones."""
+    _check_ranks(name, (a, a_rank), (b, b_rank))
+    if a_rank == 3 and a.shape[0] != b.shape[0]:
+        raise ShapeError(f"{name}: batch sizes differ: the operands have shapes {tuple(a.shape)} and {tuple(b.shape)}")
+    return _product(name, a, b)
+
+
 def _check_ranks(name: str, *operands: tuple[Tensor, int]) -> None:
     for number, (tensor, rank) in enumerate(operands, 1):
         if tensor.ndim != rank:
-            raise ShapeError(f"{name}: operand {number} must have {rank} dimensions, got shape {tuple(tensor.shape)}")
+            raise ShapeError(
+                f"{name}: operand {number} of the product must have {rank} dimension{'s' * (rank > 1)}, "
+                f"got shape {tuple(tensor.shape)}"
+            )

@@ -10,7 +10,7 @@ from ..autograd import Tensor, wrap
 from ..errors import ShapeError
 from . import selection
 from .dims import wrap_dim
-from .gathering import Gather
+from .gathering import Gather, masked_select
 from .reduction import SharedExtremum, any_empty
 
 
@@ -68,7 +68,7 @@ def _places(name: str, input: Tensor, dim: int, largest: bool) -> np.ndarray:
 
 
 def _gathered(input: Tensor, axis: int, places: np.ndarray, keepdim: bool) -> Extrema:
-    indices = wrap(np.ascontiguousarray(places))
+    indices = wrap(np.asarray(places, order="C"))
     if input.ndim == 0:
         return Extrema(input.clone(), indices)
     values = Gather.apply(input, indices, dim=axis)
@@ -167,14 +167,20 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 
 
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element in order, the lower of two; NaN if there is one.  Returns as ``max``.
+    """The middle element in order, the lower of two; NaN if there is one.
+
+    Arguments and result as for ``max``: without ``dim`` equal ones share the gradient.
 
     Raises:
         DimError: ``dim`` is out of range.
         ShapeError: there are no elements to choose from.
     """
     if dim is None:
-        return median(input.reshape(-1), 0).values
+        if input._array.size == 0:
+            raise ShapeError(f"median: no elements to choose from in shape {tuple(input.shape)}")
+        middle = median(input.detach().reshape(-1), 0).values._array
+        chosen = np.isnan(input._array) if np.isnan(middle) else input._array == middle
+        return SharedExtremum.apply(masked_select(input, wrap(chosen)), dims=(0,), keepdim=False, largest=True)
     axis = wrap_dim("median", dim, input.ndim)
     if input.ndim == 0:
         return _gathered(input, axis, np.zeros((), np.int64), keepdim)

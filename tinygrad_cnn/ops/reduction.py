@@ -15,7 +15,7 @@ from .arithmetic import Div, Mul, Sub, mul
 from .broadcast import Expand
 from .cast import cast
 from .dims import wrap_dims
-from .elementwise import Exp, log, sqrt
+from .elementwise import Exp, Step, floating, log, sqrt
 from .joining import cat
 from .selection import masked, where
 
@@ -45,7 +45,7 @@ class Sum(Op):
     keepdim: bool
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        return x.sum(axis=self.dims, keepdims=self.keepdim)
+        return x.sum(axis=self.dims, dtype=x.dtype, keepdims=self.keepdim)
 
     def backward(self, grad: Tensor) -> tuple[Tensor]:
         return (restored(grad, self.input_shape(0), self.dims, self.keepdim),)
@@ -60,7 +60,7 @@ class Prod(Op):
     keepdim: bool
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        return x.prod(axis=self.dim, keepdims=self.keepdim)
+        return x.prod(axis=self.dim, dtype=x.dtype, keepdims=self.keepdim)
 
     def backward(self, grad: Tensor, x: Tensor, out: Tensor) -> tuple[Tensor]:
         dims = (self.dim,)
@@ -169,22 +169,28 @@ def var(
         DimError, ShapeError: as ``sum``.
         DTypeError: the input is not floating-point.
     """
-    return var_mean(input, dim, unbiased, keepdim, correction=correction)[0]
+    return _moments("var", input, dim, unbiased, keepdim, correction)[0]
 
 
 def var_mean(
     input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: Any = None
 ) -> tuple[Tensor, Tensor]:
     """The variance and the mean; arguments as for ``var``."""
+    return _moments("var_mean", input, dim, unbiased, keepdim, correction)
+
+
+def _moments(
+    name: str, input: Tensor, dim: Any, unbiased: bool, keepdim: bool, correction: Any
+) -> tuple[Tensor, Tensor]:
     if isinstance(dim, bool):  # PyTorch's var(input, unbiased)
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased else 0
-    x = _floating("var", input, None)
-    dims = reduced_dims("var", x, dim)
+    x = _floating(name, input, None)
+    dims = reduced_dims(name, x, dim)
     count = _count(x, dims) - correction
     if count <= 0:
-        warnings.warn(f"var: degrees of freedom is {count} <= 0", stacklevel=3)
+        warnings.warn(f"{name}: degrees of freedom is {count} <= 0", stacklevel=3)
     average = mean(x, dims, keepdim=True) if dims else x
     centred = Sub.apply(x, average)
     total = Sum.apply(Mul.apply(centred, centred), dims=dims, keepdim=keepdim)
@@ -195,8 +201,8 @@ def var_mean(
 def std(
     input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: Any = None
 ) -> Tensor:
-    """The standard deviation, the square root of ``var``; arguments as there."""
-    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    """The standard deviation, the square root of ``var``; arguments as there.  Where it is 0, its gradient is 0."""
+    return _root(_moments("std", input, dim, unbiased, keepdim, correction)[0], 2)
 
 
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -257,15 +263,14 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """``log Σ exp(input)`` along dimensions, shifted by the maximum so that nothing overflows.
 
     Args:
-        input: floating-point, any shape.
+        input: any shape; integers and bools become the default floating-point dtype.
         dim: an int or a tuple of ints.
         keepdim: keep the reduced dimensions with size 1.
 
     Raises:
         DimError: a dimension out of range.
-        DTypeError: the input is not floating-point.
     """
-    x = _floating("logsumexp", input, None)
+    x = floating("logsumexp", input)
     dims = reduced_dims("logsumexp", x, dim)
     if any_empty(x, dims):
         return log(Sum.apply(x, dims=dims, keepdim=keepdim))
@@ -301,18 +306,33 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     if np.isinf(order):
         return _shared_extremum("norm", magnitude, dims, keepdim, largest=order > 0)
     if order == 0:
-        return Sum.apply(wrap((x._array != 0).astype(x._array.dtype)), dims=dims, keepdim=keepdim)
+        return Sum.apply(Step.apply(x, function=_not_zero), dims=dims, keepdim=keepdim)
     if order == 1:
         return Sum.apply(magnitude, dims=dims, keepdim=keepdim)
-    power = Mul.apply(x, x) if order == 2 else magnitude**order
-    total = Sum.apply(power, dims=dims, keepdim=keepdim)
+    power = Mul.apply(x, x) if order == 2 else _power(magnitude, order)
+    return _root(Sum.apply(power, dims=dims, keepdim=keepdim), order)
+
+
+def _not_zero(x: np.ndarray) -> np.ndarray:
+    return (x != 0).astype(x.dtype)
+
+
+def _power(magnitude: Tensor, order: float) -> Tensor:
+    """``magnitude ** order`` with the derivative 0 at 0, where that of an order below 1 is infinite."""
+    zero = magnitude._array == 0
+    if order > 1 or not zero.any():
+        return magnitude**order
+    return where(wrap(zero), 0.0 if order > 0 else float("inf"), where(wrap(zero), 1.0, magnitude) ** order)
+
+
+def _root(total: Tensor, order: float) -> Tensor:
+    """``total ** (1 / order)`` with the derivative 0 at 0: the root is left out there, so that no 0 / 0 arises."""
     zero = total._array == 0
     if not zero.any():
         return sqrt(total) if order == 2 else total ** (1 / order)
-    # The root has no slope at 0: leave it out there, so that 0 / 0 never enters the gradient.
     safe = where(wrap(zero), 1.0, total)
     root = sqrt(safe) if order == 2 else safe ** (1 / order)
-    return where(wrap(zero), 0.0, root)
+    return where(wrap(zero), 0.0 if order > 0 else float("inf"), root)
 
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
@@ -372,7 +392,7 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
 def _floating(name: str, input: Tensor, dtype: Any) -> Tensor:
     x = input if dtype is None else cast(input, as_numpy_dtype(dtype))
     if x._array.dtype.kind != "f":
-        raise DTypeError(f"{name}: input must be floating-point, got {x.dtype}; pass dtype=float32 or convert it")
+        raise DTypeError(f"{name}: input must be floating-point, got {x.dtype}; convert it, for example with .float()")
     return x
 
 
