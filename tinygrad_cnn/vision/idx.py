@@ -85,7 +85,11 @@ def _read(file: BinaryIO, path: Path, available: int | None) -> np.ndarray:
         content += piece
     if len(content) != size:
         raise _wrong_size(path, shape, size, f"{len(content):,}" if len(content) < size else "more")
-    return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    try:
+        array = np.frombuffer(content, dtype).reshape(shape)
+    except ValueError as error:  # more dimensions than NumPy has, or sizes of an empty array that overflow
+        raise DataError(f"{path}: the header's shape {shape} cannot be had ({error})") from None
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _exactly(file: BinaryIO, count: int, path: Path, what: str) -> bytes:

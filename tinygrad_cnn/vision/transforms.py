@@ -39,7 +39,7 @@ class ToTensor:
     """uint8 pixels to float32 in [0, 1].
 
     Args:
-        max_value: the pixel value that becomes 1.
+        max_value: the pixel value that becomes 1; must be positive.
 
     The call takes a uint8 Tensor (..., H, W), or a NumPy array (H, W) or (H, W, C) as torchvision does, which becomes
     (1, H, W) or (C, H, W); it raises DTypeError for other dtypes, ShapeError for other shapes.
@@ -48,6 +48,8 @@ class ToTensor:
     works_on_batches = True
 
     def __init__(self, max_value: int = 255) -> None:
+        if not max_value > 0:
+            raise ValueError(f"ToTensor: max_value must be positive, got {max_value}")
         self.max_value = max_value
 
     def __call__(self, image: Tensor | np.ndarray) -> Tensor:
@@ -57,6 +59,8 @@ class ToTensor:
             array = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
         elif isinstance(image, Tensor):
             array = image._array
+            if array.ndim < 2:
+                raise ShapeError(f"ToTensor: an image must be (..., H, W), got shape {array.shape}")
         else:
             raise DTypeError(f"ToTensor: image must be a Tensor or a NumPy array, got {type(image).__name__}")
         if array.dtype != np.uint8:
@@ -71,27 +75,29 @@ class Normalize:
     """(image - mean) / std per channel.
 
     Args:
-        mean, std: one number per channel; std must not be 0.
+        mean, std: one number per channel, or one for all; std must not be 0.
 
-    The call takes a floating-point Tensor (..., C, H, W); it raises DTypeError for other dtypes, ShapeError if C is not
-    the number of means.
+    The call takes a floating-point Tensor (..., C, H, W); it raises DTypeError for anything else, ShapeError for other
+    shapes.
     """
 
     works_on_batches = True
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        if len(mean) != len(std):
-            raise ShapeError(f"Normalize: {len(mean)} means but {len(std)} standard deviations")
-        if any(value == 0 for value in std):
-            raise ValueError(f"Normalize: std must not contain 0, got {tuple(std)}")
-        self.mean = tuple(mean)
-        self.std = tuple(std)
+    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
+        self.mean = tuple(map(float, np.ravel(mean)))
+        self.std = tuple(map(float, np.ravel(std)))
+        if len(self.mean) != len(self.std):
+            raise ShapeError(f"Normalize: {len(self.mean)} means but {len(self.std)} standard deviations")
+        if 0 in self.std:
+            raise ValueError(f"Normalize: std must not contain 0, got {self.std}")
 
     def __call__(self, image: Tensor) -> Tensor:
+        if not isinstance(image, Tensor):
+            raise DTypeError(f"Normalize: image must be a Tensor, got {type(image).__name__}; use ToTensor() before")
         array = image._array
         if array.dtype.kind != "f":
             raise DTypeError(f"Normalize: the image must be floating-point, got {image.dtype}; use ToTensor() before")
-        if array.ndim < 3 or array.shape[-3] not in (1, len(self.mean)) or len(self.mean) not in (1, array.shape[-3]):
+        if array.ndim < 3 or len(self.mean) not in (1, array.shape[-3]):
             raise ShapeError(f"Normalize: {len(self.mean)} channels expected, the image has shape {array.shape}")
         mean = np.array(self.mean, array.dtype).reshape(-1, 1, 1)
         std = np.array(self.std, array.dtype).reshape(-1, 1, 1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -27,6 +28,7 @@ from ...errors import DataError
 ATTEMPTS = 2  # per mirror
 SILENCE = 20.0  # seconds without an answer after which a server is given up
 _PIECE = 1 << 20
+_NO_TIME = "no complete answer within the time allowed"
 
 
 class DownloadError(DataError):
@@ -43,7 +45,7 @@ def download(
     """Fetch a gzip-compressed file unless it is there already.
 
     Args:
-        urls: the mirrors, tried in order, each ``ATTEMPTS`` times.
+        urls: the mirrors, tried in order, ``ATTEMPTS`` times over.
         md5: hexadecimal MD5 of the *decompressed* content.
         destination: where the compressed file goes; its folder is made.
         budget: seconds for everything.  Default: no limit but ``SILENCE`` per wait.
@@ -58,7 +60,7 @@ def download(
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(destination.with_name(destination.name + ".lock"))
-        with lock.acquire(timeout=-1 if budget is None else budget):
+        with lock.acquire(timeout=-1 if budget is None else max(0.0, budget)):
             if not destination.exists():  # another process may have fetched it while we waited
                 _fetch(urls, md5, destination, deadline, progress)
     except filelock.Timeout:
@@ -78,51 +80,52 @@ def _import_libraries() -> Any:
 
 
 def _fetch(urls: Sequence[str], md5: str, destination: Path, deadline: float | None, progress: bool) -> None:
-    reasons: list[str] = []
-    for url in urls:
-        for _ in range(ATTEMPTS):
-            with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".download-") as folder:
-                part = Path(folder) / destination.name
-                reason = _transfer(url, part, deadline, progress) or _difference(part, md5)
-                if reason is None:
-                    os.replace(part, destination)
-                    return
-            if not reasons or reasons[-1] != f"{url}: {reason}":
-                reasons.append(f"{url}: {reason}")
-            if deadline is not None and time.monotonic() >= deadline:
-                raise DownloadError(_message(destination, reasons))
-    raise DownloadError(_message(destination, reasons))
-
-
-def _message(destination: Path, reasons: list[str]) -> str:
-    return (
-        f"{destination.name} could not be downloaded ({'; '.join(reasons)}); "
+    prefix = f".download-{destination.name}-"
+    for leftover in destination.parent.glob(f"{prefix}*"):  # of a process that was killed, for the lock is ours
+        shutil.rmtree(leftover, ignore_errors=True)
+    reasons: dict[str, str | None] = dict.fromkeys(urls, "not tried, the time was up")
+    attempts = [*urls] * ATTEMPTS
+    for number, url in enumerate(attempts):
+        silence = SILENCE
+        if deadline is not None:  # a server that never answers must leave time for the others
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                break
+            silence = min(SILENCE, remaining / (len(attempts) - number))
+        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=prefix, ignore_cleanup_errors=True) as folder:
+            part = Path(folder) / destination.name
+            reasons[url] = _transfer(url, part, silence, deadline, progress) or _difference(part, md5)
+            if reasons[url] is None:
+                os.replace(part, destination)
+                return
+    raise DownloadError(
+        f"{destination.name} could not be downloaded ({'; '.join(f'{url}: {why}' for url, why in reasons.items())}); "
         f"place the file in {destination.parent} by hand"
     )
 
 
-def _transfer(url: str, part: Path, deadline: float | None, progress: bool) -> str | None:
+def _transfer(url: str, part: Path, silence: float, deadline: float | None, progress: bool) -> str | None:
     """Download into ``part``; returns why it failed, None if it did not."""
     outcome: list[str | None] = []
     meter = _Meter(url, deadline, progress)
-    thread = threading.Thread(target=_run, args=(url, part, meter, outcome), daemon=True)
+    thread = threading.Thread(target=_run, args=(url, part, silence, meter, outcome), daemon=True)
     thread.start()
     try:
         thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
     finally:  # also after Ctrl-C: the thread must not go on writing
         meter.cancelled = True
         meter.close()
-    return outcome[0] if outcome else "no complete answer within the time allowed"
+    return outcome[0] if outcome else _NO_TIME
 
 
-def _run(url: str, part: Path, meter: _Meter, outcome: list[str | None]) -> None:
+def _run(url: str, part: Path, silence: float, meter: _Meter, outcome: list[str | None]) -> None:
     import pooch
 
-    seconds = SILENCE if meter.deadline is None else max(0.1, min(SILENCE, meter.deadline - time.monotonic()))
+    headers = {"Accept-Encoding": "identity"}  # else a server may say "gzip" of a .gz file, and it arrives unpacked
     try:
-        pooch.HTTPDownloader(progressbar=meter, timeout=seconds)(url, str(part), None)
+        pooch.HTTPDownloader(progressbar=meter, timeout=silence, headers=headers)(url, str(part), None)
     except _OutOfTime:
-        outcome.append("no complete answer within the time allowed")
+        outcome.append(_NO_TIME)
     except Exception as error:  # requests, urllib3 and the socket layer raise many kinds
         outcome.append(_first_line(error))
     else:

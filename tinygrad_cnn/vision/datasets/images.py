@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd import Tensor, wrap
-from ...data import Dataset
+from ...autograd import wrap
+from ...data import Dataset, default_collate
 from ...errors import DataError
 from ..idx import read_idx
 
@@ -56,19 +56,17 @@ class ImageDataset(Dataset):
             target = self.target_transform(target)
         return image, target
 
-    def get_batch(self, indices: np.ndarray) -> tuple[Any, Tensor]:
+    def get_batch(self, indices: np.ndarray) -> tuple[Any, Any]:
         """Images (B, 1, H, W) and labels (B,) int64 of these indices, transformed."""
-        images = wrap(self.data._array[indices][:, None])
-        targets = self.targets._array[indices]
-        if self.transform is not None:
-            if getattr(self.transform, "works_on_batches", False):
-                images = self.transform(images)
-            else:
-                transformed = [self.transform(wrap(image)) for image in images._array]
-                images = wrap(np.stack([np.asarray(image) for image in transformed]))
+        images: Any = wrap(self.data._array[indices][:, None])
+        targets: Any = wrap(self.targets._array[indices])
+        if getattr(self.transform, "works_on_batches", False):
+            images = self.transform(images)  # type: ignore[misc]
+        elif self.transform is not None:
+            images = default_collate([self.transform(wrap(image)) for image in images._array])
         if self.target_transform is not None:
-            targets = np.array([self.target_transform(int(target)) for target in targets])
-        return images, wrap(targets)
+            targets = default_collate([self.target_transform(target) for target in targets._array.tolist()])
+        return images, targets
 
     def __repr__(self) -> str:
         height, width = self.data.shape[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +51,9 @@ class MNIST(ImageDataset):
         download: fetch what is missing into the cache folder.
         budget: seconds that the download may take in all.  Default: no limit.
 
+    Attributes:
+        mirrors: the addresses to download from, tried in order.
+
     Raises:
         DataError: the folder or a file is missing, a file is damaged or not what it should be (see
             ``read_images_and_labels``).
@@ -60,6 +64,8 @@ class MNIST(ImageDataset):
         Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition.
         Proc. IEEE 86 (1998).
     """
+
+    mirrors = MIRRORS
 
     def __init__(
         self,
@@ -73,7 +79,7 @@ class MNIST(ImageDataset):
         parts = TRAIN if train else TEST
         folder = _folder_with(parts, root)
         if folder is None and download:
-            folder = fetch(parts, budget)
+            folder = fetch(parts, budget, self.mirrors)
         if folder is None:
             raise _missing(parts, root)
         images, labels = (_find(folder, part) for part in parts)
@@ -101,12 +107,15 @@ def find_mnist(root: str | os.PathLike[str] | None = None) -> Path | None:
     return _folder_with((*TRAIN, *TEST), None)
 
 
-def fetch(parts: tuple[Part, ...] = (*TRAIN, *TEST), budget: float | None = None) -> Path:
+def fetch(
+    parts: tuple[Part, ...] = (*TRAIN, *TEST), budget: float | None = None, mirrors: Sequence[str] = MIRRORS
+) -> Path:
     """Download the files that the cache folder lacks; returns the folder.
 
     Args:
         parts: which files.
         budget: seconds for all of them together.  Default: no limit.
+        mirrors: folders' addresses, tried in order.
 
     Raises:
         DownloadError: no mirror gave a file; those that came before it stay.
@@ -114,7 +123,7 @@ def fetch(parts: tuple[Part, ...] = (*TRAIN, *TEST), budget: float | None = None
     end = None if budget is None else time.monotonic() + budget
     for part in parts:
         remaining = None if end is None else max(0.0, end - time.monotonic())
-        urls = [f"{mirror}{part.name}.gz" for mirror in MIRRORS]
+        urls = [f"{mirror.rstrip('/')}/{part.name}.gz" for mirror in mirrors]
         download_file(urls, part.md5, mnist_cache() / f"{part.name}.gz", remaining)
     return mnist_cache()
 
