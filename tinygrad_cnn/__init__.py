@@ -6,7 +6,7 @@ The flat namespace of PyTorch's: every name here is defined and documented in th
 # ruff: noqa: F401, I001  (sections by family; this file does nothing but re-export)
 
 from . import ops  # importing it gives Tensor its methods
-from . import autograd, nn, optim
+from . import autograd, nn, optim, utils
 from ._version import __version__
 from .autograd import (
     Generator,
@@ -17,6 +17,8 @@ from .autograd import (
     enable_grad,
     get_default_dtype,
     inference_mode,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
     is_grad_enabled,
     is_inference_mode_enabled,
     manual_seed,

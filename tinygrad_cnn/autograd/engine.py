@@ -8,12 +8,14 @@ without recursion (a chain of 100,000 operations is no problem).
 from __future__ import annotations
 
 import heapq
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import DTypeError, GraphError, ShapeError
+from .anomaly import explain, raise_on_nan_gradient, raise_on_nan_root
 from .grad_mode import anomaly, enable_grad, set_grad_enabled
 from .op import Op
 from .tensor import Edge, Tensor, wrap
@@ -33,6 +35,7 @@ class _Walk:
         self.heap: list[tuple[int, Op]] = []
         self.owned: set[Edge] = set()  # places whose array nothing else refers to
         self.captured: dict[Edge, Tensor] = {}
+        self.retained: list[tuple[weakref.ref[Tensor], Tensor]] = []  # non-leaves that keep their gradient
         self.wanted = None if wanted is None else frozenset(wanted)
         self.needed: set[Op] | None = None  # the nodes between the roots and the wanted inputs
 
@@ -77,9 +80,16 @@ class _Walk:
             grads = pending.pop(node)
             if node.hooks is not None:
                 grads = [_run_hooks(node.hooks.get(i), g) for i, g in enumerate(grads)]
+            if node.kept is not None:
+                self._retain(node.kept, grads)
             if self.wanted is not None and not self._capture(node, grads):
                 continue
-            results = node.backward(*grads, *node.saved_tensors(self.create_graph))
+            try:
+                saved = node.saved_tensors(self.create_graph)
+                results = node.backward(*grads, *saved)
+            except Exception as error:
+                explain(error, node)
+                raise
             if not self.retain_graph and node.saved:
                 node.saved = None
             if type(results) is not tuple or len(results) != len(node.edges):
@@ -88,11 +98,17 @@ class _Walk:
                     f"{len(results) if type(results) is tuple else type(results).__name__}"
                 )
             if anomaly.get():
-                _raise_on_nan(node, results)
+                raise_on_nan_gradient(node, results, saved)
             fresh = node.makes_fresh_gradients
             for edge, grad in zip(node.edges, results):
                 if edge is not None and grad is not None:
                     self.deliver(edge, grad, fresh, node)
+
+    def _retain(self, kept: dict[int, dict[int, weakref.ref[Tensor]]], grads: list[Tensor | None]) -> None:
+        for index, references in kept.items():
+            grad = grads[index]
+            if grad is not None:
+                self.retained.extend((reference, grad) for reference in references.values())
 
     def _capture(self, node: Op, grads: list[Tensor | None]) -> bool:
         """Keep the gradients that were asked for; False if nothing further down is wanted."""
@@ -135,17 +151,12 @@ def _run_hooks(hooks: dict[int, Any] | None, grad: Tensor | None) -> Tensor | No
     for hook in list(hooks.values()):
         replaced = hook(grad)
         if replaced is not None:
+            if not isinstance(replaced, Tensor):
+                raise DTypeError(f"hook: must return a Tensor or None, got {type(replaced).__name__}")
             if replaced._array.shape != grad._array.shape:
                 raise ShapeError(f"hook: returned shape {tuple(replaced.shape)} for a gradient of {tuple(grad.shape)}")
             grad = replaced
     return grad
-
-
-def _raise_on_nan(node: Op, results: Sequence[Tensor | None]) -> None:
-    for index, grad in enumerate(results):
-        if grad is not None and np.isnan(grad._array).any():
-            where = "" if node.trace is None else "\nrecorded here:\n" + "".join(node.trace.format()[-6:])
-            raise GraphError(f"{node.name()}: returned NaN values in the gradient for input {index}{where}")
 
 
 def _walk(
@@ -254,6 +265,7 @@ def grad(
             if materialize_grads:
                 found = wrap(np.zeros_like(tensor._array))
         results.append(found)
+    _add_to_grads(_retained_gradients(walk, ()), create_graph)
     return tuple(results)
 
 
@@ -289,6 +301,7 @@ def _check_roots(tensors: Sequence[Tensor], gradients: Any, name: str) -> list[T
             raise GraphError(
                 f"{name}: the tensor of shape {tuple(tensor.shape)} does not require grad and has no grad_fn"
             )
+        raise_on_nan_root(tensor, name)
         if gradient is None:
             if tensor._array.size != 1:
                 raise GraphError(
@@ -338,19 +351,31 @@ def _commit(walk: _Walk, inputs: Sequence[Tensor]) -> None:
         captured = walk.captured.get(edge_of(tensor))
         if captured is not None:
             found.append((tensor, _own(captured, walk.create_graph)))
+    found += _retained_gradients(walk, inputs)
+    _add_to_grads(found, walk.create_graph)
+    for tensor, _ in found:
+        for hook in list((tensor._post_hooks or {}).values()):
+            hook(tensor)
+
+
+def _retained_gradients(walk: _Walk, inputs: Sequence[Tensor]) -> list[tuple[Tensor, Tensor | None]]:
+    """What belongs into the ``.grad`` of Tensors that ``retain_grad`` was called on, unless it is there as inputs'."""
+    served = {id(t) for t in inputs}
+    alive = [(reference(), gradient) for reference, gradient in walk.retained]
+    return [(t, _own(gradient, walk.create_graph)) for t, gradient in alive if t is not None and id(t) not in served]
+
+
+def _add_to_grads(found: Iterable[tuple[Tensor, Tensor | None]], create_graph: bool) -> None:
     for tensor, gradient in found:
         assert gradient is not None
         if tensor._grad is None:
             tensor._grad = gradient
-        elif walk.create_graph:
+        elif create_graph:
             with enable_grad():
                 tensor._grad = tensor._grad + gradient
         else:
             np.add(tensor._grad._array, gradient._array, out=tensor._grad._array)
             tensor._grad._mark_written()
-    for tensor, _ in found:
-        for hook in list((tensor._post_hooks or {}).values()):
-            hook(tensor)
 
 
 def zero_grad(leaves: Iterable[Tensor], set_to_none: bool = True) -> None:

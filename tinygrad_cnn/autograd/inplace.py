@@ -129,8 +129,8 @@ def _rebase(target: Tensor, value: Tensor, name: str) -> None:
         return
     if view.op is None:
         raise GraphError(
-            f"{name}: the view was taken under no_grad, so its base would not learn of this gradient; "
-            "take the view again"
+            f"{name}: the view was taken under no_grad or returned by a Function, so its base would not learn of this "
+            "gradient; take the view again, or clone() it"
         )
     changed = ViewScatter.apply(view.parent, value, view=view.op, static=view.static)
     _rebase(view.parent, changed, name)

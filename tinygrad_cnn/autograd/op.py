@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 import traceback
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import GraphError
+from .anomaly import inspect_call
 from .grad_mode import anomaly, inference, recording
 from .tensor import Edge, Tensor, link_view, refresh_view, wrap
 
@@ -70,9 +72,11 @@ class Op:
     sequence: int = -1  # nodes are numbered in the order they are made, which is a topological order
     edges: tuple[Edge | None, ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
-    saved: list[Saved | None] | None = []  # noqa: RUF012  (never mutated; None once the graph was freed)
+    saved: Iterable[Saved | None] | None = ()  # None once the graph was freed
     hooks: dict[int, dict[int, Callable[[Tensor], Tensor | None]]] | None = None
-    trace: traceback.StackSummary | None = None
+    kept: dict[int, dict[int, weakref.ref[Tensor]]] | None = None  # per output the Tensors that retain their gradient
+    trace: traceback.StackSummary | None = None  # under detect_anomaly: the stack it was called from
+    made_nan: bool = False  # under detect_anomaly: its result had a NaN and its inputs had none
 
     def forward(self, *arrays: Any) -> Any:
         """Compute the output array, or a tuple of them, from the input arrays."""
@@ -136,8 +140,6 @@ class Op:
         """Make this node part of the graph: number it, connect it, wrap its outputs, save what backward declared."""
         self.edges = edges
         self.sequence = _next_sequence()
-        if anomaly.get():
-            self.trace = traceback.StackSummary.from_list(traceback.extract_stack()[:-2])
         outputs: Any
         if type(result) is not tuple:
             outputs = _new(Tensor)
@@ -153,6 +155,8 @@ class Op:
             self.output_shapes = tuple(output._array.shape for output in outputs)
         if self._inputs_to_save or self.saves_outputs:
             self._save(inputs, needed, outputs)
+        if anomaly.get():
+            inspect_call(self, inputs, outputs)
         return outputs
 
     def _save(self, inputs: tuple[Tensor | None, ...], needed: int, outputs: Any) -> None:

@@ -72,7 +72,7 @@ class Tensor(TensorMethods):
     _inference: bool = False
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _post_hooks: dict[int, Callable[[Tensor], None]] | None = None
-    _retained: RemovableHandle | None = None  # of the hook that keeps a non-leaf's gradient
+    _retained: RemovableHandle | None = None  # of the place where a non-leaf's node knows of it
     _copied_by: str | None = None  # the view operation of PyTorch's that had to copy here
 
     # NumPy hands binary operations with an array on the left to the Tensor on the right.
@@ -216,15 +216,13 @@ class Tensor(TensorMethods):
         """Keep the gradient of what this Tensor is now, and no longer that of what it was before an in-place write."""
         if self._retained is not None:
             self._retained.remove()
-        reference = weakref.ref(self)  # node -> Tensor would be a cycle; nobody reads the grad of a dead Tensor
-
-        def keep(grad: Tensor) -> None:
-            tensor = reference()
-            if tensor is not None:
-                tensor._grad = grad if tensor._grad is None else tensor._grad + grad
+        from .op import RemovableHandle
 
         assert self._node is not None
-        self._retained = self._node.register_hook(keep, self._index)
+        if self._node.kept is None:
+            self._node.kept = {}
+        # A reference from the node to the Tensor would be a cycle, and nobody reads the grad of a dead Tensor.
+        self._retained = RemovableHandle(self._node.kept.setdefault(self._index, {}), weakref.ref(self))
 
     @property
     def retains_grad(self) -> bool:
@@ -339,8 +337,8 @@ def refresh_view(tensor: Tensor) -> bool:
         if parent._requires_grad:
             if view.op is None:
                 raise GraphError(
-                    "a view taken under no_grad is used after an in-place operation gave its base a gradient; "
-                    "take the view again"
+                    "a view taken under no_grad, or returned by a Function, is used after an in-place operation gave "
+                    "its base a gradient; take the view again"
                 )
             with enable_grad():  # only the record is wanted: the memory is the same
                 again = view.op.apply(parent, **view.static)

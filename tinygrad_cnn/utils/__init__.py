@@ -1,0 +1,5 @@
+"""PyTorch's second names for things that are defined elsewhere, so that a script needs only its imports changed."""
+
+from . import checkpoint
+
+__all__ = ["checkpoint"]
