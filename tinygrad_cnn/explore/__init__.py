@@ -1,0 +1,6 @@
+"""See inside a network: what every layer does to an image, what it costs, and how these numbers come about."""
+
+from .plan import Plan, plan
+from .rows import Row
+
+__all__ = ["Plan", "Row", "plan"]

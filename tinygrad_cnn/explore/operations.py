@@ -1,0 +1,250 @@
+"""What every operation does to the size of an image, to its receptive field, and how many multiply-adds it takes.
+
+It is read from the recorded operations, so a layer and the function it calls are described by the same code.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..autograd import Op
+from ..autograd.function import FunctionNode
+from ..autograd.inplace import Overwrite
+from ..ops import (
+    activation,
+    arithmetic,
+    conv,
+    cross_entropy,
+    dropout,
+    gathering,
+    indexing,
+    joining,
+    layout,
+    linalg,
+    linear,
+    norm,
+    padding,
+    pooling,
+    power,
+    rearrange,
+    reduction,
+    selection,
+    views,
+)
+from .formulas import Axis, Pair, Shape, Step, batch, per_axis, product, windows
+
+
+def describe(node: Op) -> Step:
+    """What the operation of a recorded node does."""
+    describer = _DESCRIBERS.get(type(node))
+    if describer is not None:
+        return describer(node)
+    if isinstance(node, FunctionNode):
+        return Step(node.function.__name__, reach="unknown")
+    name = _NAMES.get(type(node)) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(node).__name__).lower()
+    keeps = any(_input_shape(node, i) == node.output_shapes[0] for i in range(len(node.edges)))
+    mixes = not keeps or type(node) in _MIXING
+    return Step(name, reach="unknown" if mixes else (0, 0), is_view=node.is_view, hidden=type(node) in _HIDDEN)
+
+
+def _input_shape(node: Op, index: int) -> Shape | None:
+    return node.input_shape(index) if node.needs(index) else None
+
+
+def _saved_shape(node: Op, entry: int) -> Shape:
+    """The shape of an input that the node keeps for its gradient."""
+    return _saved(node)[entry].shape
+
+
+def _saved(node: Op) -> list[Any]:
+    """The arrays that the node keeps for its gradient, None for those that no gradient needs."""
+    return [None if saved is None else saved[0] for saved in node.saved or ()]
+
+
+def _axis(shape: Shape, out: Shape, axis: int, kernel: Pair, window: Any) -> Axis:
+    """The vertical (0) or horizontal (1) axis of what has stride, padding and dilation."""
+    margin = window.padding[axis]
+    return Axis(
+        shape[2 + axis], margin, margin, kernel[axis], window.stride[axis], window.dilation[axis], out[2 + axis]
+    )
+
+
+def _conv(node: Any) -> Step:
+    shape, (filters, C, KH, KW) = node.input_shape(0), _saved_shape(node, 1)
+    out, geometry = node.output_shapes[0], node.geometry
+    axes = [_axis(shape, out, a, (KH, KW), geometry) for a in (0, 1)]
+    count = math.prod(out) * C * KH * KW
+    work = f"{product(*batch(out), *out[2:], filters)}·({product(KH, KW, C)}) = {count:,}"
+    return Step("F.conv2d", **windows(*axes, multiply_adds=count, work=work))
+
+
+def _zero_pad(node: Any) -> Step:
+    top, bottom, left, right = node.border
+    H, W = node.input_shape(0)[2:]
+    vertical, horizontal = (
+        f"{H} + {top} + {bottom} = {H + top + bottom}",
+        f"{W} + {left} + {right} = {W + left + right}",
+    )
+    return Step("F.pad", per_axis(vertical, horizontal))
+
+
+def _pad(node: Any) -> Step:
+    texts = [
+        f"{size} + {before} + {after} = {size + before + after}"
+        for size, (before, after) in zip(node.input_shape(0), node.widths)
+    ]
+    changed = [text for text, widths in zip(texts, node.widths) if widths != (0, 0)]
+    return Step("F.pad", "; ".join(dict.fromkeys(changed)))
+
+
+def _max_pool(node: Any) -> Step:
+    shape, out, window = node.input_shape(0), node.output_shapes[0], node.window
+    axes = [_axis(shape, out, a, window.size, window) for a in (0, 1)]
+    return Step("F.max_pool2d", **windows(*axes))
+
+
+def _average_pool(node: Any) -> Step:
+    """From the tables of windows, (count, 3): start and end inside the image, and divisor."""
+    shape, tables = node.input_shape(0), _saved(node)
+    vertical, horizontal = (_table_axis(shape[2 + a], tables[a]) for a in (0, 1))
+    if vertical is not None and horizontal is not None:
+        return Step("F.avg_pool2d", **windows(vertical, horizontal))
+    sizes = [f"{len(t)} windows of {_range(t[:, 1] - t[:, 0])} over {shape[2 + a]}" for a, t in enumerate(tables)]
+    reach = tuple(int((t[:, 1] - t[:, 0]).max()) - 1 for t in tables)
+    stride = tuple(round((t[-1, 0] - t[0, 0]) / max(len(t) - 1, 1)) or 1 for t in tables)
+    return Step("F.avg_pool2d", per_axis(*sizes), reach=reach, stride=stride)  # type: ignore[arg-type]
+
+
+def _table_axis(size: int, table: Any) -> Axis | None:
+    """The sliding window that a table without padding amounts to; None if its windows are not all alike."""
+    starts, ends = table[:, 0].tolist(), table[:, 1].tolist()
+    if not starts:
+        return None
+    kernel = ends[0] - starts[0]
+    stride = starts[1] - starts[0] if len(starts) > 1 else kernel
+    regular = starts == [i * stride for i in range(len(starts))] and all(e - s == kernel for s, e in zip(starts, ends))
+    fits = regular and stride > 0 and (size - kernel) // stride + 1 == len(starts)
+    return Axis(size, 0, 0, kernel, stride, 1, len(starts)) if fits else None
+
+
+def _range(numbers: Any) -> str:
+    low, high = numbers.min(), numbers.max()
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _linear(node: Any) -> Step:
+    shape, (outputs, K) = node.input_shape(0), _saved_shape(node, 1)
+    count = math.prod(shape) * outputs
+    rows = [s for s in shape[:-1] if s != 1]
+    return Step("F.linear", "", count, f"{product(*rows, K, outputs)} = {count:,}", reach="all", on_grid=False)
+
+
+def _matmul(node: Any) -> Step:
+    first, second = _saved(node)  # one of them is not kept if the other needs no gradient
+    inner = (first.shape if second is None else second.shape[:-1])[-1]
+    count = math.prod(node.output_shapes[0]) * inner
+    return Step("matmul", "", count, f"{product(*node.output_shapes[0], inner)} = {count:,}", reach="unknown")
+
+
+def _normalisation(node: Any) -> Step:
+    shape = node.input_shape(0)
+    count = math.prod(shape)
+    return Step("F.batch_norm", "", count, f"{product(*batch(shape), *shape[1:])} = {count:,}")
+
+
+def _reshape(node: Any) -> Step:
+    shape, out = node.input_shape(0), node.output_shapes[0]
+    joined = len(out) < len(shape)
+    sizes = [n for n in shape[len(out) - 1 :]] if joined and out[:-1] == shape[: len(out) - 1] else []
+    text = f"{product(*sizes)} = {out[-1]}" if len(sizes) > 1 else ""
+    name = "flatten" if text else "reshape"
+    if len(out) > 2 and len(shape) > 2 and out[-2:] == shape[-2:]:
+        return Step(name, text, is_view=True)
+    return Step(name, text, reach=(0, 0) if joined else "unknown", on_grid=False, is_view=True)
+
+
+def _permute(node: Any) -> Step:
+    last = len(node.dims) - 2
+    keeps = last >= 1 and tuple(node.dims[-2:]) == (last, last + 1)
+    return Step("permute", reach=(0, 0) if keeps else "unknown", is_view=True)
+
+
+def _slice(node: Any) -> Step:
+    """Steps along height and width, ``x[:, :, ::2, ::2]``, are strides; other keys are not followed."""
+    shape, out = node.input_shape(0), node.output_shapes[0]
+    key = list(node.key)
+    if Ellipsis in key:
+        at = key.index(Ellipsis)
+        key[at : at + 1] = [slice(None)] * (len(shape) - len(key) + 1)
+    key += [slice(None)] * (len(shape) - len(key))
+    if len(shape) != len(out) or len(shape) < 3 or not all(isinstance(k, slice) for k in key):
+        return Step("[...]", reach="unknown", is_view=True)
+    stride = (key[-2].step or 1, key[-1].step or 1)
+    sizes = [f"⌈{shape[a]} / {stride[a]}⌉ = {out[a]}" if stride[a] != 1 else "" for a in (-2, -1)]
+    return Step("[...]", per_axis(*sizes), stride=stride, is_view=True)
+
+
+def _cat(node: Any) -> Step:
+    joins_channels = node.dim < len(node.output_shapes[0]) - 2
+    return Step("cat", reach=(0, 0) if joins_channels else "unknown")
+
+
+def _sum(node: Any) -> Step:
+    shape = node.input_shape(0)
+    dims = {d % len(shape) for d in node.dims}
+    spatial = [len(shape) - 2, len(shape) - 1]
+    reach = tuple(shape[a] - 1 if a in dims else 0 for a in spatial)
+    return Step("sum", reach=reach, on_grid=node.keepdim or not dims & set(spatial))  # type: ignore[arg-type]
+
+
+_DESCRIBERS: Mapping[type[Op], Callable[[Any], Step]] = {
+    conv.Conv2d: _conv,
+    conv.ZeroPad: _zero_pad,
+    padding.Pad: _pad,
+    pooling.MaxPool2d: _max_pool,
+    pooling.AveragePool2d: _average_pool,
+    linear.Linear: _linear,
+    linalg.MatMul: _matmul,
+    norm.BatchNorm: _normalisation,
+    norm.ScaleAndShift: _normalisation,
+    views.Reshape: _reshape,
+    views.Permute: _permute,
+    views.Slice: _slice,
+    reduction.Sum: _sum,
+    joining.Cat: _cat,
+}
+
+_NAMES: Mapping[type[Op], str] = {
+    arithmetic.Add: "+",
+    arithmetic.Sub: "−",
+    arithmetic.Neg: "−",
+    arithmetic.Mul: "*",
+    arithmetic.Div: "/",
+    power.Pow: "**",
+    activation.ReLU: "F.relu",
+    activation.Sigmoid: "F.sigmoid",
+    activation.Softmax: "F.softmax",
+    activation.LogSoftmax: "F.log_softmax",
+    cross_entropy.CrossEntropy: "F.cross_entropy",
+    cross_entropy.NLLLoss: "F.nll_loss",
+    dropout.Dropout: "F.dropout",
+}
+
+_MIXING = frozenset(
+    {
+        linalg.Einsum,
+        indexing.Take,
+        gathering.Gather,
+        rearrange.Flip,
+        rearrange.Roll,
+        reduction.CumSum,
+        reduction.CumProd,
+        selection.Extremum,
+    }
+)
+"""Operations whose output may have the shape of an input though its places are others'."""
+
+_HIDDEN = frozenset({layout.ToChannelsLast, Overwrite})
