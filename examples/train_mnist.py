@@ -62,8 +62,10 @@ def load_data(options: argparse.Namespace) -> Data:
         print(f"data: MNIST, from {folder}")
         to_tensor = transforms.ToTensor()
         data = Data("mnist", *(datasets.MNIST(folder, train, to_tensor) for train in (True, False)))
-        if data.test.data.shape[1:] != (28, 28):
-            raise DataError(f"{folder}: images of 28 x 28 pixels expected, got {tuple(data.test.data.shape[1:])}")
+        for part, images in (("train", data.train.data), ("t10k", data.test.data)):
+            if images.shape[1:] != (28, 28):
+                size = " x ".join(map(str, images.shape[1:]))
+                raise DataError(f"{folder}: {part}-images must have 28 x 28 pixels, but they have {size}")
     else:
         print("data: the 1,797 handwritten digits of 8 x 8 pixels that come with the package")
         steps = [transforms.ToTensor(datasets.Digits.max_value)]

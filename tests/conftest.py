@@ -1,9 +1,9 @@
-"""Hypothesis profiles: no deadline (the first call of a kernel compiles it), more examples in CI."""
+"""Hypothesis profiles: no deadline (the first call of a kernel compiles it), many more examples in CI."""
 
 import os
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("default", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", deadline=None, max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), max_examples=50)
 settings.load_profile("ci" if os.environ.get("CI") or os.environ.get("TINYGRAD_CNN_CI") else "default")

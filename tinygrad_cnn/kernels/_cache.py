@@ -17,7 +17,6 @@ import os
 import platform
 import shutil
 import stat
-import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -28,6 +27,8 @@ import llvmlite
 import llvmlite.binding
 import numba
 from numba.core.caching import FunctionCache
+
+from ..folders import cache_folder
 
 FOLDERS_KEPT = 8
 
@@ -65,15 +66,7 @@ def attach(dispatcher: Any, version: str, function: Any, on_miss: Callable[[], N
 def root() -> Path:
     """The folder of all our caches: ``$NUMBA_CACHE_DIR/tinygrad_cnn`` or that in the user's cache folder."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    if chosen:
-        return Path(chosen) / "tinygrad_cnn"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "tinygrad_cnn"
+    return Path(chosen) / "tinygrad_cnn" if chosen else cache_folder()
 
 
 @functools.cache

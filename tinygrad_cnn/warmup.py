@@ -1,0 +1,106 @@
+"""Compile every kernel in advance: ``python -m tinygrad_cnn warmup``.
+
+Each job below is a small piece of training that reaches some kernels.  All jobs run for float32 and float64, once so
+that kernels use all threads and once so that they use one: then each kernel exists in every version it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from . import kernels, nn, optim
+from .autograd import Tensor, backward, grad, wrap
+from .nn import functional as F
+
+
+def warmup(progress: Callable[[Iterable[Any]], Iterable[Any]] = iter) -> None:
+    """Compile all kernels, or load them from the cache.
+
+    Args:
+        progress: wraps the list of jobs, as ``tqdm.tqdm`` does; default none.
+    """
+    jobs = [
+        (job, np.dtype(dtype), serial_below)
+        for job in JOBS
+        for dtype in (np.float32, np.float64)
+        for serial_below in (1, float("inf"))
+    ]
+    for job, dtype, serial_below in progress(jobs):
+        with kernels._jit.serial_below(serial_below):
+            job(dtype)
+
+
+def _random(dtype: np.dtype[Any], *shape: int) -> Tensor:
+    return wrap(np.random.default_rng(0).standard_normal(shape).astype(dtype)).requires_grad_()
+
+
+def _differentiate(out: Tensor) -> None:
+    """Run backward with a gradient that has memory of its own, as in a network."""
+    backward([out], [wrap(np.ones_like(out._array))])
+
+
+def _convolutions(dtype: np.dtype[Any]) -> None:
+    """Every algorithm of `kernels.conv.choose`, forward and backward."""
+    for channels, filters, size, options in (
+        (2, 3, 3, {"padding": 1}),  # direct with a padded copy, fold
+        (20, 20, 3, {"stride": 2, "padding": 1}),  # direct in phases
+        (32, 32, 3, {"padding": 1}),  # Winograd F(2x2)
+        (64, 64, 3, {"padding": 1}),  # Winograd F(4x4)
+        (4, 4, 3, {"groups": 4}),  # depthwise
+    ):
+        group = channels // int(options.get("groups", 1))
+        x, weight = _random(dtype, 2, channels, 9, 9), _random(dtype, filters, group, size, size)
+        _differentiate(F.conv2d(x, weight, _random(dtype, filters), **options))
+
+
+def _linear(dtype: np.dtype[Any]) -> None:
+    for rows in (1, 8):  # one row is a kernel of its own
+        _differentiate(F.linear(_random(dtype, rows, 5), _random(dtype, 4, 5), _random(dtype, 4)))
+
+
+def _max_pooling(dtype: np.dtype[Any]) -> None:
+    for window in (2, 17):  # places in one byte and in four
+        x = _random(dtype, 2, 3, 20, 20)
+        (first,) = grad(F.max_pool2d(F.relu(x), window).square().sum(), [x], create_graph=True)
+        _differentiate(first.square())  # max_gather is the adjoint of the backward pass
+
+
+def _average_pooling(dtype: np.dtype[Any]) -> None:
+    _differentiate(F.avg_pool2d(_random(dtype, 2, 3, 8, 8), 2))
+
+
+def _elementwise(dtype: np.dtype[Any]) -> None:
+    x = _random(dtype, 4, 4, 32, 32)  # small arrays are left to NumPy
+    _differentiate(F.dropout(F.relu(x), 0.5))
+    _differentiate(F.relu(x).flatten(1))
+
+
+def _batch_norm(dtype: np.dtype[Any]) -> None:
+    layer = nn.BatchNorm2d(3, dtype=dtype)
+    for mode in (True, False):
+        _differentiate(layer.train(mode)(_random(dtype, 4, 3, 5, 5)))
+
+
+def _losses(dtype: np.dtype[Any]) -> None:
+    target = wrap(np.arange(6))
+    for weight in (None, _random(dtype, 10).detach()):
+        _differentiate(F.cross_entropy(_random(dtype, 6, 10), target, weight))
+
+
+def _optimizers(dtype: np.dtype[Any]) -> None:
+    for make in (
+        lambda p: optim.SGD(p, lr=0.1),
+        lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
+        lambda p: optim.Adam(p),
+        lambda p: optim.Adam(p, amsgrad=True),
+    ):
+        parameter = _random(dtype, 12)
+        optimizer = make([parameter])
+        for _ in range(2):
+            optimizer.minimize(parameter.square().sum())
+
+
+JOBS = (_convolutions, _linear, _max_pooling, _average_pooling, _elementwise, _batch_norm, _losses, _optimizers)
