@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import kernels
 from ..autograd import Op, Tensor
+from ..autograd.dtype import as_numpy_dtype
 from ..errors import DTypeError
 from ..kernels._memory import flat_views
 from . import buffers
@@ -131,7 +132,12 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """``input`` where it is positive, else ``negative_slope * input``, elementwise, any shape."""
+    """``input`` where it is positive, else ``negative_slope * input``, elementwise, any shape.
+
+    Raises:
+        DTypeError: the input is not floating-point.
+    """
+    input = _floating_point("leaky_relu", input)
     result = where(input > 0, input, mul(input, negative_slope))
     return input.copy_(result) if inplace else result
 
@@ -142,16 +148,24 @@ def sigmoid(input: Tensor) -> Tensor:
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """``log(1 + exp(beta * input)) / beta``, elementwise; the input where beta * input > threshold."""
-    scaled = mul(input, beta)
+    """``log(1 + exp(beta * input)) / beta``, elementwise; the input where beta * input > threshold.
+
+    Raises:
+        DTypeError: the input is not floating-point.
+    """
+    scaled = mul(_floating_point("softplus", input), beta)
     # log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|) overflows nowhere.
     smooth = add(maximum(scaled, 0.0), Log1p.apply(Exp.apply(Neg.apply(scaled.abs()))))
     return where(scaled > threshold, input, mul(smooth, 1 / beta))
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """``input * sigmoid(input)``, elementwise, any shape."""
-    result = Mul.apply(input, Sigmoid.apply(input))
+    """``input * sigmoid(input)``, elementwise, any shape.
+
+    Raises:
+        DTypeError: the input is not floating-point.
+    """
+    result = Mul.apply(_floating_point("silu", input), Sigmoid.apply(input))
     return input.copy_(result) if inplace else result
 
 
@@ -171,25 +185,28 @@ def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
         ValueError: ``dim`` is missing.
         DTypeError: the input is not floating-point.
     """
-    return Softmax.apply(*_prepared("softmax", input, dtype), dim=_dim("softmax", dim, input))
+    return _normalised("softmax", Softmax, input, dim, dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """The logarithm of ``softmax``, computed without forming the quotient; arguments and errors as there."""
-    return LogSoftmax.apply(*_prepared("log_softmax", input, dtype), dim=_dim("log_softmax", dim, input))
+    return _normalised("log_softmax", LogSoftmax, input, dim, dtype)
 
 
-def _prepared(name: str, input: Tensor, dtype: Any) -> tuple[Tensor]:
-    from ..autograd.dtype import as_numpy_dtype
-
+def _normalised(name: str, function: type[Op], input: Tensor, dim: int | None, dtype: Any) -> Tensor:
     if dtype is not None:
         input = cast(input, as_numpy_dtype(dtype))
-    if input._array.dtype.kind != "f":
-        raise DTypeError(f"{name}: input must be floating-point, got {input.dtype}")
-    return (input,)
-
-
-def _dim(name: str, dim: int | None, input: Tensor) -> int:
+    _floating_point(name, input)
     if dim is None:
         raise ValueError(f"{name}: dim must be given: the dimension that adds up to 1, usually 1 or -1")
-    return wrap_dim(name, dim, input.ndim)
+    dim = wrap_dim(name, dim, input.ndim)
+    if input.ndim == 0:  # as if it had one dimension
+        return function.apply(input.reshape(1), dim=0).reshape(())
+    return function.apply(input, dim=dim)
+
+
+def _floating_point(name: str, input: Tensor) -> Tensor:
+    if not isinstance(input, Tensor) or input._array.dtype.kind != "f":
+        found = input.dtype if isinstance(input, Tensor) else type(input).__name__
+        raise DTypeError(f"{name}: input must be a floating-point Tensor, got {found}")
+    return input

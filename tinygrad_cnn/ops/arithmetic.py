@@ -11,6 +11,8 @@ from ..errors import DTypeError
 from .broadcast import sum_to
 from .promotion import binary_operands
 
+_BOOLS = (bool, np.bool_)
+
 
 class Add(Op):
     """a + b with broadcasting."""
@@ -102,8 +104,6 @@ class Remainder(Op):
     truncate: bool
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        if a.dtype.kind != "f" and not np.all(b):
-            raise ZeroDivisionError("remainder: integer division by zero")
         with np.errstate(all="ignore"):
             return np.fmod(a, b) if self.truncate else np.remainder(a, b)
 
@@ -138,13 +138,13 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
 
     Raises:
         ShapeError: the shapes cannot be broadcast together.
-        DTypeError: both are bool, for which subtraction is not defined.
+        DTypeError: an operand is bool, for which subtraction is not defined.
     """
+    _refuse_bool("sub", input)
+    _refuse_bool("sub", other)
     if alpha != 1:
         other = mul(other, alpha)
-    a, b = binary_operands("sub", input, other)
-    _refuse_bool("sub", a)
-    return Sub.apply(a, b)
+    return Sub.apply(*binary_operands("sub", input, other))
 
 
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -192,6 +192,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     Raises:
         ShapeError: the shapes cannot be broadcast together.
         ValueError: an unknown rounding mode.
+        DTypeError: a rounded quotient of bools.
         ZeroDivisionError: a rounded integer division by zero.
     """
     if rounding_mode is None:
@@ -199,6 +200,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     if rounding_mode not in ("trunc", "floor"):
         raise ValueError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
     a, b = binary_operands("div", input, other)
+    refuse_two_bools("div", a)
     if a._array.dtype.kind != "f":
         return _integer_quotient(a, b, rounding_mode)
     return RoundedDiv.apply(a, b, truncate=rounding_mode == "trunc")
@@ -217,9 +219,10 @@ def remainder(input: Any, other: Any) -> Tensor:
 
     Raises:
         ShapeError: the shapes cannot be broadcast together.
+        DTypeError: both are bool.
         ZeroDivisionError: integers divided by zero.
     """
-    return Remainder.apply(*binary_operands("remainder", input, other), truncate=False)
+    return _remainder("remainder", input, other, truncate=False)
 
 
 def fmod(input: Any, other: Any) -> Tensor:
@@ -227,12 +230,30 @@ def fmod(input: Any, other: Any) -> Tensor:
 
     Args and Raises as for ``remainder``.
     """
-    return Remainder.apply(*binary_operands("fmod", input, other), truncate=True)
+    return _remainder("fmod", input, other, truncate=True)
 
 
-def _refuse_bool(name: str, x: Tensor) -> None:
-    if x._array.dtype == np.bool_:
-        raise DTypeError(f"{name}: not defined for bool tensors; use logical_xor or logical_not (~)")
+def _remainder(name: str, input: Any, other: Any, truncate: bool) -> Tensor:
+    a, b = binary_operands(name, input, other)
+    refuse_two_bools(name, a)
+    if a._array.dtype.kind != "f" and not np.all(b._array):
+        raise ZeroDivisionError(f"{name}: integer division by zero")
+    return Remainder.apply(a, b, truncate=truncate)
+
+
+def refuse_two_bools(name: str, promoted: Tensor) -> None:
+    """Refuse an operation whose operands have been promoted to bool.
+
+    Raises:
+        DTypeError: they are bool.
+    """
+    if promoted._array.dtype.kind == "b":
+        raise DTypeError(f"{name}: not defined for two bools")
+
+
+def _refuse_bool(name: str, x: Any) -> None:
+    if (x._array.dtype.kind == "b") if isinstance(x, Tensor) else isinstance(x, _BOOLS):
+        raise DTypeError(f"{name}: not defined for bools; use logical_xor or logical_not (~)")
 
 
 def _integer_quotient(a: Tensor, b: Tensor, rounding_mode: str) -> Tensor:

@@ -171,7 +171,7 @@ class Erf(Op):
 
 
 class Abs(Op):
-    """|x|; its derivative at 0 is 0."""
+    """|x|; its derivative at 0 is 0, and as in PyTorch at NaN too."""
 
     saves_inputs = (0,)
     makes_fresh_gradients = True
@@ -180,7 +180,7 @@ class Abs(Op):
         return np.abs(x)
 
     def backward(self, grad: Tensor, x: Tensor) -> tuple[Tensor]:
-        return (Mul.apply(grad, Step.apply(x, function=np.sign)),)
+        return (Mul.apply(grad, Step.apply(x, function=_sign)),)
 
 
 class Step(Op):
@@ -261,8 +261,8 @@ def reciprocal(input: Tensor) -> Tensor:
 
 
 def square(input: Tensor) -> Tensor:
-    """``input * input``, elementwise, any shape."""
-    return mul(input, input)
+    """``input * input``, elementwise, any shape; bools become int64."""
+    return mul(input, input) if input._array.dtype != np.bool_ else cast(input, np.dtype(np.int64))
 
 
 def sin(input: Tensor) -> Tensor:
@@ -291,8 +291,12 @@ def erf(input: Tensor) -> Tensor:
 
 
 def abs(input: Tensor) -> Tensor:
-    """The absolute value, elementwise, any shape; its derivative at 0 is 0."""
-    return Abs.apply(input)
+    """The absolute value, elementwise, any shape; its derivative at 0 is 0.
+
+    Raises:
+        DTypeError: the input is bool.
+    """
+    return Abs.apply(_not_bool("abs", input))
 
 
 def sign(input: Tensor) -> Tensor:
@@ -301,25 +305,58 @@ def sign(input: Tensor) -> Tensor:
 
 
 def floor(input: Tensor) -> Tensor:
-    """The largest integer that is not larger, elementwise, any shape; the gradient is 0."""
-    return Step.apply(input, function=np.floor) if input._array.dtype.kind == "f" else wrap(input._array.copy())
+    """The largest integer that is not larger, elementwise, any shape; the gradient is 0.
+
+    Raises:
+        DTypeError: the input is bool.
+    """
+    return _stepwise("floor", np.floor, input)
 
 
 def ceil(input: Tensor) -> Tensor:
-    """The smallest integer that is not smaller, elementwise, any shape; the gradient is 0."""
-    return Step.apply(input, function=np.ceil) if input._array.dtype.kind == "f" else wrap(input._array.copy())
+    """The smallest integer that is not smaller, elementwise, any shape; the gradient is 0.
+
+    Raises:
+        DTypeError: the input is bool.
+    """
+    return _stepwise("ceil", np.ceil, input)
 
 
 def trunc(input: Tensor) -> Tensor:
-    """The integer part, elementwise, any shape; the gradient is 0."""
-    return Step.apply(input, function=np.trunc) if input._array.dtype.kind == "f" else wrap(input._array.copy())
+    """The integer part, elementwise, any shape; the gradient is 0.
+
+    Raises:
+        DTypeError: the input is bool.
+    """
+    return _stepwise("trunc", np.trunc, input)
 
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
-    """The nearest number with so many decimals, halves to even, elementwise, any shape; the gradient is 0."""
-    if input._array.dtype.kind != "f":
-        return wrap(np.round(input._array, decimals))
-    return Step.apply(input, function=lambda x: np.round(x, decimals))
+    """The nearest number with so many decimals, halves to even, elementwise, any shape; the gradient is 0.
+
+    Args:
+        input: any shape.
+        decimals: places after the point, for floating-point inputs; negative ones before it.
+
+    Raises:
+        DTypeError: the input is bool, or an integer with ``decimals``.
+    """
+    if decimals != 0 and input._array.dtype.kind != "f":
+        raise DTypeError(f"round: decimals={decimals} needs a floating-point input, got {input.dtype}")
+    return _stepwise("round", lambda x: np.round(x, decimals), input)
+
+
+def _stepwise(name: str, function: Any, input: Tensor) -> Tensor:
+    """A rounding: integers are rounded already."""
+    if _not_bool(name, input)._array.dtype.kind != "f":
+        return wrap(input._array.copy())
+    return Step.apply(input, function=function)
+
+
+def _not_bool(name: str, input: Tensor) -> Tensor:
+    if input._array.dtype == np.bool_:
+        raise DTypeError(f"{name}: not defined for bool tensors")
+    return input
 
 
 def _sign(x: np.ndarray) -> np.ndarray:

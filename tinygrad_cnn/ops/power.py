@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Op, Tensor, wrap
-from .arithmetic import Mul, mul, sub
+from ..autograd import Op, Tensor
+from .arithmetic import Mul, mul, refuse_two_bools, sub
 from .broadcast import sum_to
 from .elementwise import log
-from .promotion import binary_operands
+from .promotion import binary_operands, check_fits
 from .selection import masked
 
 
@@ -52,14 +52,16 @@ def pow(input: Any, exponent: Any) -> Tensor:
     Raises:
         ShapeError: the shapes cannot be broadcast together.
         ValueError: an integer to a negative integer power.
+        DTypeError: both are bool, or an exponent that does not fit into the base's dtype.
     """
     if isinstance(input, Tensor) and input._array.dtype.kind == "f" and _is_two(exponent):
         return mul(input, input)
     base, power = binary_operands("pow", input, exponent)
-    if base._array.dtype == np.bool_:
-        base, power = wrap(base._array.astype(np.int64)), wrap(power._array.astype(np.int64))
-    if base._array.dtype.kind != "f" and np.any(power._array < 0):
-        raise ValueError("pow: integers to negative integer powers are not allowed")
+    refuse_two_bools("pow", base)
+    if base._array.dtype.kind != "f":
+        if np.any((exponent if isinstance(exponent, int) else power._array) < 0):
+            raise ValueError("pow: integers to negative integer powers are not allowed")
+        check_fits("pow", "exponent", exponent, base._array.dtype)
     return Pow.apply(base, power)
 
 

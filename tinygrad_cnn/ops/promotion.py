@@ -95,7 +95,7 @@ def binary_operands(name: str, input: Any, other: Any, floating: bool = False) -
 
     Raises:
         ShapeError: the shapes cannot be broadcast together.
-        DTypeError: an operand is neither Tensor nor number.
+        DTypeError: an operand is neither Tensor nor number, or an integer beyond int64.
     """
     if isinstance(input, Tensor) and isinstance(other, Tensor):
         a, b = input._array, other._array
@@ -107,16 +107,33 @@ def binary_operands(name: str, input: Any, other: Any, floating: bool = False) -
     dtype = result_dtype(input, other)
     if floating and dtype.kind != "f":
         dtype = get_default_dtype().numpy_dtype
-    x, y = _as_dtype(input, dtype), _as_dtype(other, dtype)
+    x, y = _as_dtype(name, input, dtype), _as_dtype(name, other, dtype)
     if x._array.shape != y._array.shape:
         broadcast_shape(name, x._array.shape, y._array.shape)
     return x, y
 
 
-def _as_dtype(value: Tensor | Number, dtype: np.dtype) -> Tensor:
+def _as_dtype(name: str, value: Tensor | Number, dtype: np.dtype) -> Tensor:
     if isinstance(value, Tensor):
         return value if value._array.dtype == dtype else cast(value, dtype)
-    return wrap(np.array(value, dtype))
+    try:
+        return wrap(np.array(value, dtype))
+    except OverflowError:
+        if dtype.kind == "f" or not -(2**63) <= value < 2**63:
+            raise DTypeError(f"{name}: an integer of {int(value).bit_length()} bits is too large") from None
+        return wrap(np.array(value, np.int64).astype(dtype))  # wraps, as in PyTorch
+
+
+def check_fits(name: str, argument: str, value: Any, dtype: np.dtype) -> None:
+    """Refuse a Python integer that an integer dtype cannot hold, where wrapping would change the meaning.
+
+    Raises:
+        DTypeError: it does not fit.
+    """
+    if isinstance(value, int) and dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if not limits.min <= value <= limits.max:
+            raise DTypeError(f"{name}: {argument}={value} does not fit into {dtype.name}")
 
 
 def is_comparable(value: Any) -> bool:

@@ -10,7 +10,7 @@ from ..autograd import Op, Tensor, wrap
 from ..errors import DTypeError
 from .arithmetic import Mul
 from .broadcast import sum_to
-from .promotion import as_operand, binary_operands, broadcast_shape
+from .promotion import as_operand, binary_operands, broadcast_shape, check_fits
 
 _ZERO = {np.dtype(kind): wrap(np.zeros((), kind)) for kind in (np.float32, np.float64)}
 _HALF = {np.dtype(kind): wrap(np.full((), 0.5, kind)) for kind in (np.float32, np.float64)}
@@ -54,7 +54,7 @@ class Extremum(Op):
 
 
 class Clamp(Op):
-    """x limited to [low, high], either of which may be absent; the gradient is 1 on both edges."""
+    """x limited to [low, high], either of which may be absent; the gradient is 1 on both edges, 0 at NaN."""
 
     saves_inputs = (0,)
     low: float | None
@@ -64,12 +64,10 @@ class Clamp(Op):
         return np.clip(x, self.low, self.high)
 
     def backward(self, grad: Tensor, x: Tensor) -> tuple[Tensor]:
-        outside = np.zeros(x._array.shape, bool)
-        if self.low is not None:
-            outside |= x._array < self.low
+        inside = x._array >= (-np.inf if self.low is None else self.low)  # False for NaN
         if self.high is not None:
-            outside |= x._array > self.high
-        return (masked(outside, grad),)
+            inside &= x._array <= self.high
+        return (masked(np.logical_not(inside), grad),)
 
 
 def masked(zeroed: np.ndarray, grad: Tensor) -> Tensor:
@@ -130,6 +128,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 
     Raises:
         ValueError: both are None.
+        DTypeError: a bound is no number and no Tensor, or does not fit into the input's integer dtype.
         ShapeError: the shapes cannot be broadcast together.
     """
     if min is None and max is None:
@@ -137,8 +136,11 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     low, high = _bound(min, "min"), _bound(max, "max")
     if not isinstance(low, Tensor) and not isinstance(high, Tensor):
         # A float bound turns integers into floats, as PyTorch's promotion does.
-        x = input if low is None else binary_operands("clamp", input, low)[0]
-        x = x if high is None else binary_operands("clamp", x, high)[0]
+        x = input
+        for argument, bound in (("min", low), ("max", high)):
+            if bound is not None:
+                check_fits("clamp", argument, bound, x._array.dtype)
+                x = binary_operands("clamp", x, bound)[0]
         return Clamp.apply(x, low=low, high=high)
     result = input
     if low is not None:
