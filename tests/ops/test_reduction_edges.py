@@ -289,9 +289,10 @@ def test_every_dtype(function, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "float32"])
-def test_products_of_every_dtype(dtype):
+def test_medians_and_products_of_every_dtype(dtype):
     a, b = np.array([[1, 2], [3, 4]], dtype), np.array([[2, 0], [1, 3]], dtype)
     agrees_with_torch(lambda lib, a, b: (a @ b, lib.einsum("ij,jk->ik", a, b), lib.addmm(b, a, b)), (a, b), order=0)
+    agrees_with_torch(lambda lib, a: (lib.median(a), *lib.median(a, 0)), (a,), order=0)
 
 
 @edges(
@@ -348,6 +349,7 @@ SQUARE = np.arange(27.0).reshape(3, 3, 3)
     ("capitals first", lambda lib, x: lib.einsum("aB", x), case(A)),
     ("size 1 stands for any", lambda lib, x, y: lib.einsum("ij,ij->ij", x, y), case(A, [[2.0], [3.0]])),
     ("size 1 summed", lambda lib, x, y: lib.einsum("ij,ij->", x, y), case(A, [[2.0]])),
+    ("a constant operand", lambda lib, x, y: lib.einsum("ij,jk->ik", x.detach(), y), case(A, B)),
     ("squared", lambda lib, x: lib.einsum("ij,ij->i", x, x), case(A)),
     ("1-d 1-d", lambda lib, x, y: lib.matmul(x, y), case(C, C + 1)),
     ("1-d 2-d", lambda lib, x, y: lib.matmul(x, y), case([1.0, 2.0, 3.0], B)),
