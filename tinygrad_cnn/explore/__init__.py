@@ -2,5 +2,6 @@
 
 from .plan import Plan, plan
 from .rows import Row
+from .summary import summary
 
-__all__ = ["Plan", "Row", "plan"]
+__all__ = ["Plan", "Row", "plan", "summary"]

@@ -125,7 +125,8 @@ def plan(model: Module, input_shape: tuple[int, ...]) -> Plan:
     dtypes = [p._array.dtype for p in model.parameters() if p._array.dtype.kind == "f"]
     image = wrap(np.zeros(shape, dtypes[0] if dtypes else get_default_dtype().numpy_dtype))
     with evaluation(model):
-        return assemble(traced(model, image))
+        trace = traced(model, image)
+    return assemble(trace, [entry.row for entry in Rows(trace).entries])
 
 
 def traced(model: Module, image: Tensor) -> Trace:
@@ -179,10 +180,9 @@ def _checked_shape(shape: Any) -> Shape:
 # ---------------------------------------------------------------- from the trace to rows
 
 
-def assemble(trace: Trace) -> Plan:
-    """The plan of a network that ran to its end."""
+def assemble(trace: Trace, rows: Iterable[Row]) -> Plan:
+    """The plan of a network that ran to its end, with these rows."""
     model = trace.model
-    rows = [entry.row for entry in Rows(trace).entries]
     parameters = list(model.parameters())
     return Plan(
         type(model).__name__,

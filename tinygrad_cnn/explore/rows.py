@@ -68,12 +68,14 @@ class Entry:
         row: the row.
         call: the call of its module, or for a function of the module that called it; None for a module never called.
         nodes: its operations.
+        is_layer: whether the row stands for the whole call.
     """
 
     sequence: float
     row: Row
     call: Call | None = None
     nodes: list[Op] = field(default_factory=list)
+    is_layer: bool = False
 
 
 class Rows:
@@ -135,11 +137,11 @@ class Rows:
             warnings=warnings,
             **self._parameters(call.module, call.path),
         )
-        self.entries.append(Entry(call.begin, row, call, nodes))
+        self.entries.append(Entry(call.begin, row, call, nodes, is_layer=True))
 
     def _add_container(self, call: Call, nodes: list[Op]) -> None:
         """Rows of the functions that a module's forward calls, and one for parameters of its own."""
-        if call.module.__dict__["_parameters"]:
+        if any(True for _ in call.module.parameters(recurse=False)):
             row = Row(
                 call.path,
                 type(call.module).__name__,

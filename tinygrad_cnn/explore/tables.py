@@ -88,7 +88,7 @@ def totals(plan: Plan) -> list[str]:
     times = [(row.forward_seconds or 0.0, row.backward_seconds or 0.0) for row in plan.rows]
     if any(f or b for f, b in times):
         lines.append(
-            f"measured: forward {1000 * sum(f for f, _ in times):.2f} ms, "
+            f"measured in these rows: forward {1000 * sum(f for f, _ in times):.2f} ms, "
             f"backward {1000 * sum(b for _, b in times):.2f} ms"
         )
     return lines

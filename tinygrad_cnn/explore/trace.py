@@ -60,7 +60,8 @@ class Trace:
 
     Attributes:
         calls: the calls of modules, in the order they began; also those that an exception ended.
-        source: the node that stands for the input, None for an input without gradient (integers).
+        leaf: the input as a leaf that requires a gradient, None for one that can't (integers).
+        source: the node between the leaf and the network, or None.
         output: what the network returned.
     """
 
@@ -68,6 +69,7 @@ class Trace:
         self.model, self.image = model, image
         self.calls: list[Call] = []
         self._open: list[Call] = []
+        self.leaf: Tensor | None = None
         self.source: Op | None = None
         self.output: Any = None
 
@@ -78,8 +80,8 @@ class Trace:
         with inference_mode(False), unchanged(self.model):
             image = self.image.detach()
             if image._array.dtype.kind == "f":
-                # Not a leaf, so that the network may write to its input.
-                image = image.requires_grad_().clone()
+                self.leaf = image.requires_grad_()
+                image = image.clone()  # so that the network may write to its input
                 self.source = image.grad_fn
             try:
                 for module in self.model.modules():
@@ -116,23 +118,25 @@ class Trace:
             t._array.nbytes for t in outputs if not any(np.may_share_memory(t._array, i._array) for i in inputs)
         )
 
-    def nodes(self) -> list[Op]:
-        """The recorded operations that the input went through, in the order they ran."""
-        if self.source is None:
-            return []
+    def recorded(self) -> list[Op]:
+        """The recorded operations, in the order they ran: also those on parameters only."""
+        start = -1 if self.source is None else self.source.sequence
         found: set[Op] = set()
         stack = [node for call in self.calls for node in (*call.inputs, *call.outputs)]
         while stack:
             node = stack.pop()
-            if node not in found and node.sequence > self.source.sequence:
+            if node not in found and node.sequence > start:
                 found.add(node)
                 stack.extend(e[0] for e in node.edges if e is not None and isinstance(e[0], Op))
+        return sorted(found, key=lambda node: node.sequence)
+
+    def nodes(self) -> list[Op]:
+        """Those of the recorded operations that the input went through."""
         downstream = {self.source}
-        ordered = sorted(found, key=lambda node: node.sequence)
-        for node in ordered:
+        for node in self.recorded():
             if any(e is not None and e[0] in downstream for e in node.edges):
                 downstream.add(node)
-        return [node for node in ordered if node in downstream]
+        return [node for node in self.recorded() if node in downstream]
 
     def owner(self, sequence: int) -> Call:
         """The innermost call during which the operation of this number ran."""
