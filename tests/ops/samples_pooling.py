@@ -23,7 +23,8 @@ def geometries(draw_: st.DrawFn, dilations: st.SearchStrategy[int]) -> tuple[lis
     spans = [dilation * (side - 1) + 1 for side in k]
     padding = tuple(draw_(st.integers(0, side // 2)) for side in k)
     stride = draw_(st.one_of(st.none(), sizes))
-    size = [max(1, span - 2 * p) + draw_(st.integers(0, 4)) for span, p in zip(spans, padding)]
+    # An image narrower than the dilation can have a window that reads only padding: its maximum is -inf.
+    size = [max(dilation, span - 2 * p) + draw_(st.integers(0, 4)) for span, p in zip(spans, padding)]
     kwargs = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "ceil_mode": draw_(st.booleans())}
     return size, kwargs | ({"dilation": dilation} if dilation > 1 else {})
 

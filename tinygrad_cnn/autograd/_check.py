@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._diagnosis import diagnose, upstream_fault
-from ._differences import STEP, Estimate, differentiate
+from ._differences import EPS, STEP, Estimate, differentiate
 from ._gradient_problem import Problem
 from ._gradient_report import GradientReport, Kink, Mismatch
 from ._linearity import ExactCheck, is_linear, locate
@@ -17,6 +17,7 @@ from ._linearity import ExactCheck, is_linear, locate
 ELEMENTS = 256  # up to so many elements of an input each one is moved by itself
 DIRECTIONS = 4  # otherwise all move together, along so many random directions
 SAMPLED = 128  # elements moved by themselves where a random direction runs into a kink
+_ROUNDING = 64 * EPS  # of the largest derivative: what backward may round away where terms cancel, as in 1 - Σ softmax
 _SEED = 20130528  # every check draws the same numbers, so a failure comes again
 
 
@@ -127,11 +128,11 @@ class Check:
             row, k = (int(i) for i in np.unravel_index(np.argmax(excess), excess.shape))
             tolerance = np.where(usable, self._allowed(estimate), np.inf)
             shape = self.problem.arrays[which].shape
-            fault = upstream_fault(self.problem, which)
-            if len(elements) == size and not fault:
+            if len(elements) == size:
                 fault = diagnose(self.problem, which, backward, estimate.value, tolerance)
-            elif not fault:
-                fault = "unknown, because only some of the elements were moved by themselves"
+            else:
+                some = "unknown, because only some of the elements were moved by themselves"
+                fault = upstream_fault(self.problem, which) or some
             self._mismatch(
                 which, np.unravel_index(int(elements[row]), shape), backward[row, k], estimate.value[row, k],
                 tolerance[row, k], k, fault,
@@ -152,7 +153,7 @@ class Check:
         unit[0, element] = 1.0
         estimate = self._differences(which, unit, linear)
         backward = float(self.gradients[which][k, element])
-        if not self._excess(np.array([[backward]]), _projection(estimate, k))[0, 0] > 0:
+        if not self._excess(np.array([[backward]]), estimate)[0, k] > 0:
             chosen = np.sort(self.rng.choice(direction.size, min(direction.size, SAMPLED), replace=False))
             self._elements(which, chosen, linear)
             return
@@ -195,7 +196,11 @@ class Check:
         return differentiate(evaluate, self.base, steps, self.floor, levels=3 if many else 0)
 
     def _allowed(self, estimate: Estimate) -> np.ndarray:
-        return np.maximum(estimate.tolerance, self.options.atol + self.options.rtol * np.abs(estimate.value))
+        largest = np.max(np.abs(estimate.value), axis=0, initial=0.0, where=np.isfinite(estimate.value))
+        # Where everything is 0, terms of the size of the upstream gradient have cancelled.
+        rounding = _ROUNDING * np.where(largest > 0, largest, self.problem.upstream_sizes())
+        asked = self.options.atol + self.options.rtol * np.abs(estimate.value)
+        return np.maximum(np.maximum(estimate.tolerance, rounding), asked)
 
     def _excess(self, backward: np.ndarray, estimate: Estimate) -> np.ndarray:
         error = np.abs(backward - estimate.value)
@@ -248,10 +253,6 @@ class Check:
         loosest = float(np.max(self._allowed(estimate), initial=0.0, where=usable))
         if largest > 0:
             self.report.largest_tolerance = max(self.report.largest_tolerance, loosest / largest)
-
-
-def _projection(estimate: Estimate, k: int) -> Estimate:
-    return Estimate(**{name: array[:, k : k + 1] for name, array in vars(estimate).items()})
 
 
 def _same(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:

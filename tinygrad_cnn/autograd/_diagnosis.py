@@ -21,10 +21,9 @@ def diagnose(problem: Problem, which: int, backward: np.ndarray, differences: np
         The most specific of the explanations that fit all numbers.
     """
     wrong = np.abs(backward - differences) > tolerance
-    if not np.isfinite(backward).all():
-        return "backward gives values that are not finite"
     return (
-        _upstream_fault(problem, which)
+        upstream_fault(problem, which)
+        or _rounding(backward, differences)
         or _scale(backward, differences, tolerance)
         or _places(backward, differences, tolerance, problem.arrays[which].shape)
         or _part(backward, differences, wrong, problem.arrays[which].shape)
@@ -32,16 +31,14 @@ def diagnose(problem: Problem, which: int, backward: np.ndarray, differences: np
     )
 
 
-def upstream_fault(problem: Problem, which: int) -> str:
-    """A sentence if backward does not treat its upstream gradient as it must, linearly; else the empty string."""
-    return _upstream_fault(problem, which) or ""
-
-
-def _upstream_fault(problem: Problem, which: int) -> str | None:
+def upstream_fault(problem: Problem, which: int) -> str | None:
+    """A sentence if backward does not treat its upstream gradient as it must, linearly; else None."""
     row = problem.upstream[-1]
     other = row[::-1] + 0.5
     rows = np.stack([row, 2 * row, other, np.ones_like(row)])
     once, twice, another, ones = problem.gradients(rows)[which]
+    if not np.isfinite(once).all():
+        return "backward gives values that are not finite"
     if not once.any():
         return None
     if _close(once, another) and _close(once, twice):
@@ -55,6 +52,12 @@ def _upstream_fault(problem: Problem, which: int) -> str | None:
 
 def _close(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.allclose(a, b, rtol=1e-9, atol=1e-12 * float(np.max(np.abs(a), initial=0.0))))
+
+
+def _rounding(backward: np.ndarray, differences: np.ndarray) -> str | None:
+    if (np.abs(backward - differences) > 4 * 2.0**-24 * np.abs(differences)).any():
+        return None
+    return "rounding: every number is right to single precision, so somewhere on the way there is a float32"
 
 
 def _scale(backward: np.ndarray, differences: np.ndarray, tolerance: np.ndarray) -> str | None:

@@ -1,10 +1,11 @@
 """Derivatives by differences, each with the tolerance that its own noise and truncation justify.
 
-Along a direction the function is read at -h, -h/2, 0, h/2, h.  That gives two central differences and, by Richardson's
-extrapolation, a value whose error is far below the difference of the two, so that this difference is a safe bound.  The
-second differences tell a smooth function, where right and left slope approach each other as h shrinks, from a kink,
-where they do not.  Where the first step is too coarse (a kink nearby, a pole, the edge of a domain) it shrinks.  Fourth
-differences of closely spaced values on one side of x, where a kink at x does not matter, show the function's noise.
+Along a direction the function is read at 0, ±h/4, ±h/2 and ±h.  That gives three central differences and, by
+Richardson's extrapolation, two values whose errors are of fourth order in h, so that a multiple of their difference is
+a safe bound that still tells a gradient in double precision from one in single precision.  The second differences tell
+a smooth function, where right and left slope approach each other as h shrinks, from a kink, where they do not.  Where
+the first step is too coarse (a kink nearby, a pole, the edge of a domain) it shrinks.  Fourth differences of closely
+spaced values on one side of x, where a kink at x does not matter, show the function's noise.
 
 Reference:
     L. F. Richardson, "The approximate arithmetical solution by finite differences ...", Phil. Trans. A 210 (1911).
@@ -56,12 +57,13 @@ class _Level:
     """What five values at one step size tell; arrays over directions and projections."""
 
     def __init__(self, values: np.ndarray, base: np.ndarray, step: Any) -> None:
-        """values: (..., 4, K) at h, h/2, -h/2, -h; base: (K,) at 0; step: h, a float or (..., 1)."""
+        """values: (..., 6, K) at h, h/2, h/4, -h/4, -h/2, -h; base: (K,) at 0; step: h, a float or (..., 1)."""
         self.step = step
-        far, near, near_left, far_left = (values[..., i, :] for i in range(4))
+        far, near, nearest, nearest_left, near_left, far_left = (values[..., i, :] for i in range(6))
         coarse, fine = (far - far_left) / (2 * step), (near - near_left) / step
+        finest = (nearest - nearest_left) / (step / 2)
         self.value = fine + (fine - coarse) / 3
-        self.truncation = np.abs(fine - coarse)
+        self.truncation = np.abs(finest + (finest - fine) / 3 - self.value)
         self.bend, self.bend_near = (far - 2 * base + far_left) / step, (near - 2 * base + near_left) / (step / 2)
         self.left, self.right = (base - near_left) / (step / 2), (near - base) / (step / 2)
         self.change = np.abs((base - far_left) / step - self.left) + np.abs((far - base) / step - self.right)
@@ -113,11 +115,11 @@ def differentiate(
 
 def _loose(level: _Level, noise: np.ndarray, largest: Any) -> np.ndarray:
     """Where a smaller step would make the result more exact."""
-    return level.truncation > 1e-5 * np.abs(level.value) + 1e-9 * largest + _NOISE_SAFETY * noise / level.step
+    return level.truncation > 1e-8 * np.abs(level.value) + 1e-9 * largest + _NOISE_SAFETY * noise / level.step
 
 
 def _read(evaluate: Evaluate, d: int, h: float) -> np.ndarray:
-    return np.stack([evaluate(d, h), evaluate(d, h / 2), evaluate(d, -h / 2), evaluate(d, -h)])
+    return np.stack([evaluate(d, t * h) for t in (1, 0.5, 0.25, -0.25, -0.5, -1)])
 
 
 def _noise(evaluate: Evaluate, base: np.ndarray, steps: np.ndarray) -> np.ndarray:

@@ -82,6 +82,11 @@ class Problem:
         random = self.upstream @ flat
         return np.concatenate([flat, random]) if self.unit else random
 
+    def upstream_sizes(self) -> np.ndarray:
+        """(K,) the sizes of the upstream gradients that are projected on."""
+        random = np.sqrt((self.upstream**2).sum(axis=1))
+        return np.concatenate([np.ones(self.size), random]) if self.unit else random
+
     def moved(self, which: int, change: np.ndarray) -> np.ndarray:
         """(K,) the projections with ``change``, of the input's shape, added to one input."""
         arrays = list(self.arrays)
@@ -97,7 +102,10 @@ class Problem:
                 reach = np.maximum(np.abs(array.ravel()), 1.0)  # where x is 0, a step of up to 1 is what gets rounded
                 own = np.sqrt((gradient**2) @ (reach**2))
             floor = floor + np.where(np.isfinite(own), own, 0.0)
-        return EPS * floor
+        # Where nothing but rounding errors is left, terms of the inputs' size have cancelled (loss of a single class).
+        sizes = self.upstream_sizes()
+        inputs = max(1.0, *(float(np.max(np.abs(a), initial=0.0, where=np.isfinite(a))) for a in self.arrays))
+        return EPS * np.where(floor < 4 * EPS * sizes, sizes * inputs, floor)
 
     # ------------------------------------------------------------------ gradients
 
