@@ -147,13 +147,14 @@ def test_no_time_at_all(destination, budget):
     assert server.asked == []
 
 
-def test_a_lock_that_is_not_released(destination):
+@pytest.mark.parametrize("budget", [0.1, 0.0, -1.0])
+def test_a_lock_that_is_not_released(destination, budget):
     destination.parent.mkdir(parents=True)
     with (
         filelock.FileLock(f"{destination}.lock"),
         pytest.raises(DownloadError, match=r"file\.gz: another process held the lock"),
     ):
-        get(destination, servers.nobody(), budget=0.1)
+        get(destination, servers.nobody(), budget=budget)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import os
 import tempfile
 import tracemalloc
 from pathlib import Path
@@ -128,6 +129,20 @@ def test_what_is_refused_takes_no_memory(tmp_path, content, message, compressed)
     finally:
         tracemalloc.stop()
     assert str(path) in str(caught.value)
+    assert peak < NOT_MUCH
+
+
+def test_a_long_file_is_not_read_for_a_header_that_says_longer(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"\0\0\x08\1\xff\xff\xff\xff")
+    os.truncate(path, 32 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="4,294,967,295 bytes, but 33,554,424 bytes follow"):
+            read_idx(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert peak < NOT_MUCH
 
 

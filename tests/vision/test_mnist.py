@@ -83,7 +83,7 @@ def test_what_is_missing_is_named(tmp_path):
     [
         ("images", idx_bytes(images(11)), "images-idx3-ubyte.* has 11 images, but .*labels-idx1-ubyte.* has 12 labels"),
         ("labels", idx_bytes(labels(13)), "has 12 images, but .* has 13 labels"),
-        ("labels", idx_bytes(np.r_[labels(10), 10, 11].astype(np.uint8)), r"label 10 at position 10; .* in 0\.\.9"),
+        ("labels", idx_bytes(np.r_[labels(11), 10].astype(np.uint8)), r"label 10 at position 11; .* in 0\.\.9"),
         ("labels", idx_bytes(images(12)), "labels must be uint8 with 1 dimensions, got uint8 with 3"),
         ("images", idx_bytes(labels(12)), "images must be uint8 with 3 dimensions, got uint8 with 1"),
         ("images", idx_bytes(images(12).view(np.int8), 0x09), "must be uint8 .* got int8"),

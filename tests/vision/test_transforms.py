@@ -103,6 +103,7 @@ def test_normalize_leaves_its_input_alone():
     [
         (tg.zeros(2, 4, 4), ShapeError, r"3 channels expected, the image has shape \(2, 4, 4\)"),
         (tg.zeros(1, 4, 4), ShapeError, r"3 channels expected, the image has shape \(1, 4, 4\)"),
+        (tg.zeros(4, 2, 2), ShapeError, r"3 channels expected, the image has shape \(4, 2, 2\)"),
         (tg.zeros(4, 4), ShapeError, r"shape \(4, 4\)"),
         (tg.zeros(3, 4, 4, dtype=tg.uint8), DTypeError, r"floating-point, got .*uint8; use ToTensor\(\) before"),
         (np.zeros((3, 4, 4), np.float32), DTypeError, "must be a Tensor, got ndarray"),

@@ -64,7 +64,7 @@ def download(
             if not destination.exists():  # another process may have fetched it while we waited
                 _fetch(urls, md5, destination, deadline, progress)
     except filelock.Timeout:
-        raise DownloadError(f"{destination.name}: another process held the lock for {budget:.0f} s") from None
+        raise DownloadError(f"{destination.name}: another process held the lock for all of {budget:.1f} s") from None
     except OSError as error:
         raise DownloadError(f"{destination.parent} cannot be written to ({error.strerror or error})") from None
 
