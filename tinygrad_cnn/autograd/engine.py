@@ -265,7 +265,7 @@ def grad(
             if materialize_grads:
                 found = wrap(np.zeros_like(tensor._array))
         results.append(found)
-    _add_to_grads(_retained_gradients(walk, ()), create_graph)
+    _commit_retained(walk, ())
     return tuple(results)
 
 
@@ -351,31 +351,37 @@ def _commit(walk: _Walk, inputs: Sequence[Tensor]) -> None:
         captured = walk.captured.get(edge_of(tensor))
         if captured is not None:
             found.append((tensor, _own(captured, walk.create_graph)))
-    found += _retained_gradients(walk, inputs)
-    _add_to_grads(found, walk.create_graph)
-    for tensor, _ in found:
-        for hook in list((tensor._post_hooks or {}).values()):
-            hook(tensor)
-
-
-def _retained_gradients(walk: _Walk, inputs: Sequence[Tensor]) -> list[tuple[Tensor, Tensor | None]]:
-    """What belongs into the ``.grad`` of Tensors that ``retain_grad`` was called on, unless it is there as inputs'."""
-    served = {id(t) for t in inputs}
-    alive = [(reference(), gradient) for reference, gradient in walk.retained]
-    return [(t, _own(gradient, walk.create_graph)) for t, gradient in alive if t is not None and id(t) not in served]
-
-
-def _add_to_grads(found: Iterable[tuple[Tensor, Tensor | None]], create_graph: bool) -> None:
+    _commit_retained(walk, inputs)
     for tensor, gradient in found:
         assert gradient is not None
         if tensor._grad is None:
             tensor._grad = gradient
-        elif create_graph:
+        elif walk.create_graph:
             with enable_grad():
                 tensor._grad = tensor._grad + gradient
         else:
             np.add(tensor._grad._array, gradient._array, out=tensor._grad._array)
             tensor._grad._mark_written()
+    for tensor, _ in found:
+        for hook in list((tensor._post_hooks or {}).values()):
+            hook(tensor)
+
+
+def _commit_retained(walk: _Walk, inputs: Sequence[Tensor]) -> None:
+    """Add to the ``.grad`` of Tensors that ``retain_grad`` was called on, those aside that get it as inputs.
+
+    Never in place, unlike a leaf's: as in PyTorch, who holds the former ``.grad`` sees it unchanged.
+    """
+    served = {id(t) for t in inputs}
+    for reference, gradient in walk.retained:
+        tensor = reference()
+        if tensor is None or id(tensor) in served:
+            continue
+        if tensor._grad is None:
+            tensor._grad = _own(gradient, walk.create_graph)
+        else:
+            with set_grad_enabled(walk.create_graph):
+                tensor._grad = tensor._grad + gradient
 
 
 def zero_grad(leaves: Iterable[Tensor], set_to_none: bool = True) -> None:
