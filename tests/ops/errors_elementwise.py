@@ -7,6 +7,8 @@ from tinygrad_cnn.errors import DTypeError
 
 truth = tg.tensor([True, False])
 
+FLOATING = ["exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tan", "tanh"]
+
 ERRORS = [
     *(
         (

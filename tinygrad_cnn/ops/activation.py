@@ -16,6 +16,7 @@ from .arithmetic import Mul, Sub, add, mul
 from .cast import cast
 from .dims import wrap_dim
 from .elementwise import Exp, Log1p, Neg, floating, one_minus
+from .inplace import replace
 from .selection import maximum, where
 
 LARGE = 1 << 14
@@ -137,9 +138,10 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     Raises:
         DTypeError: the input is not floating-point.
     """
-    input = _floating_point("leaky_relu", input)
-    result = where(input > 0, input, mul(input, negative_slope))
-    return input.copy_(result) if inplace else result
+    _floating_point("leaky_relu", input)
+    if inplace:
+        return replace(input, "leaky_relu", leaky_relu, negative_slope)
+    return where(input > 0, input, mul(input, negative_slope))
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -165,8 +167,8 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     Raises:
         DTypeError: the input is not floating-point.
     """
-    result = Mul.apply(_floating_point("silu", input), Sigmoid.apply(input))
-    return input.copy_(result) if inplace else result
+    _floating_point("silu", input)
+    return replace(input, "silu", silu) if inplace else Mul.apply(input, Sigmoid.apply(input))
 
 
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:

@@ -140,8 +140,8 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
         ShapeError: the shapes cannot be broadcast together.
         DTypeError: an operand is bool, for which subtraction is not defined.
     """
-    _refuse_bool("sub", input)
-    _refuse_bool("sub", other)
+    refuse_bool("sub", input)
+    refuse_bool("sub", other)
     if alpha != 1:
         other = mul(other, alpha)
     return Sub.apply(*binary_operands("sub", input, other))
@@ -158,7 +158,7 @@ def neg(input: Tensor) -> Tensor:
     Raises:
         DTypeError: the input is bool.
     """
-    _refuse_bool("neg", input)
+    refuse_bool("neg", input)
     return Neg.apply(input)
 
 
@@ -236,8 +236,7 @@ def fmod(input: Any, other: Any) -> Tensor:
 def _remainder(name: str, input: Any, other: Any, truncate: bool) -> Tensor:
     a, b = binary_operands(name, input, other)
     refuse_two_bools(name, a)
-    if a._array.dtype.kind != "f" and not np.all(b._array):
-        raise ZeroDivisionError(f"{name}: integer division by zero")
+    _refuse_zeros(name, a, b)
     return Remainder.apply(a, b, truncate=truncate)
 
 
@@ -251,14 +250,23 @@ def refuse_two_bools(name: str, promoted: Tensor) -> None:
         raise DTypeError(f"{name}: not defined for two bools")
 
 
-def _refuse_bool(name: str, x: Any) -> None:
+def refuse_bool(name: str, x: Any) -> None:
+    """Refuse a bool, or a Tensor of them.
+
+    Raises:
+        DTypeError: it is one.
+    """
     if (x._array.dtype.kind == "b") if isinstance(x, Tensor) else isinstance(x, _BOOLS):
         raise DTypeError(f"{name}: not defined for bools; use logical_xor or logical_not (~)")
 
 
+def _refuse_zeros(name: str, a: Tensor, b: Tensor) -> None:
+    if a._array.dtype.kind != "f" and a._array.size and not np.all(b._array):
+        raise ZeroDivisionError(f"{name}: integer division by zero")
+
+
 def _integer_quotient(a: Tensor, b: Tensor, rounding_mode: str) -> Tensor:
-    if not np.all(b._array):
-        raise ZeroDivisionError("div: integer division by zero")
+    _refuse_zeros("div", a, b)
     floored = np.floor_divide(a._array, b._array)
     if rounding_mode == "trunc":
         inexact = np.multiply(floored, b._array) != a._array

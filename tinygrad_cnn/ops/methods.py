@@ -795,6 +795,7 @@ class TensorMethods(ConversionMethods):
 
     def sub_(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
         """``sub`` in place."""
+        arithmetic.refuse_bool("sub_", other)
         return inplace.binary(
             self, other if alpha == 1 else arithmetic.mul(other, alpha), "sub_", arithmetic.sub, np.subtract
         )
