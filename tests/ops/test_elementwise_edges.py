@@ -166,7 +166,8 @@ def test_promotion_of_numbers():
     assert (tg.tensor([1]) + 1.0).dtype is tg.float32
     assert (tg.tensor([True]) + 1).dtype is tg.int64
     assert (tg.tensor([True]) + True).dtype is tg.bool
-    assert (tg.tensor([1.0]) + np.float64(1)).dtype is tg.float32
+    for number in (np.float64(1), np.float32(1), np.int64(1), np.bool_(True)):  # as Python's numbers
+        assert (tg.tensor([1.0]) + number).dtype is tg.float32
     assert (tg.tensor([1.0]) + tg.tensor(1.0, dtype=tg.float64)).dtype is tg.float32
     assert (tg.tensor([1.0]) + tg.tensor([1.0], dtype=tg.float64)).dtype is tg.float64
     assert (tg.tensor([1]) + tg.tensor(1.0, dtype=tg.float64)).dtype is tg.float64
