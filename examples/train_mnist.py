@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import math
 import os
 import sys
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import kernels, nn, optim
+from tinygrad_cnn import explore, kernels, nn, optim
 from tinygrad_cnn.data import DataLoader, Dataset, Subset
 from tinygrad_cnn.errors import DataError
 from tinygrad_cnn.threads import set_num_threads
@@ -162,30 +163,6 @@ def mlp(side: int) -> nn.Sequential:
 MODELS = {"cnn": cnn, "lenet5": lenet5, "mlp": mlp}
 
 
-def print_network(model: nn.Sequential, images: tg.Tensor) -> None:
-    """A line per layer: the size of what comes out of it for one image, and how many numbers it learns."""
-    lines = [("layer", "output", "parameters"), ("input", size(images), "")]
-    x, total = images, 0
-    model.eval()
-    with tg.no_grad():
-        for layer in model:
-            x = layer(x)
-            parameters = sum(p.numel() for p in layer.parameters())
-            total += parameters
-            name = type(layer).__name__
-            if isinstance(layer, nn.Conv2d):
-                name += " {}x{}".format(*layer.kernel_size)
-            lines.append((name, size(x), f"{parameters:,}" if parameters else ""))
-    lines.append(("in all", "", f"{total:,}"))
-    for name, output, count in lines:
-        print(f"  {name:<12}{output:<16}{count:>12}".rstrip())
-
-
-def size(x: tg.Tensor) -> str:
-    """The size of one image's feature maps: channels x height x width."""
-    return " x ".join(map(str, x.shape[1:]))
-
-
 # ---------------------------------------------------------------- training
 
 
@@ -309,6 +286,8 @@ def plot(history: History, path: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, or 2 for input that cannot be used, or 130 after Ctrl-C."""
     options = parse(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a console that knows no "⌊" is no reason to stop
     history = History()
     try:
         with kernels.announce(Announcement()):
@@ -332,8 +311,8 @@ def run(options: argparse.Namespace, history: History) -> None:
     if options.epochs is None:
         options.epochs = EPOCHS[data.name]
     model = MODELS[options.model](data.side)
-    print(f"network: {options.model}, seed {options.seed}", flush=True)
-    print_network(model, tg.zeros(options.batch_size, 1, data.side, data.side))
+    print(f"network: {options.model}, seed {options.seed}\n", flush=True)
+    print(explore.plan(model, (1, data.side, data.side)))
     try:
         train(model, data, options, history)
     finally:  # also after Ctrl-C

@@ -132,6 +132,11 @@ def test_resnet20_with_branches_and_layers_used_twice():
     last = [row for row in result.rows if row.kind == "+"][-1]
     assert last.receptive_field == (1 + 2 * (7 + 1 + 5 * 2 + 2 + 5 * 4),) * 2
     assert last.jump == (4, 4)
+    # the mean over 8×8 places that are 4 apart
+    assert [(row.kind, row.receptive_field) for row in result.rows[-2:]] == [
+        ("mean", (109, 109)),
+        ("Linear", (109, 109)),
+    ]
     narrow = [row for row in result.rows if row.path == "stages.3" and row.is_function]
     assert [(row.kind, row.size) for row in narrow] == [
         ("[...]", "⌈32 / 2⌉ = 16"),

@@ -70,9 +70,10 @@ def after(step: Step, inputs: list[Field | None], image: Pair) -> Field | None:
     Returns:
         The field; of several inputs, the largest counts.  None if it is unknown.
     """
-    if step.reach == "all":
-        return Field(image, None)
     known = [field for field in inputs if field is not None]
+    if step.reach == "all":
+        sizes = [image, *[field.size for field in known]]  # with padding, a field can be larger than the image
+        return Field((max(size[0] for size in sizes), max(size[1] for size in sizes)), None)
     if step.reach == "unknown" or not known or len(known) < len(inputs):
         return None
     size = (max(f.size[0] for f in known), max(f.size[1] for f in known))

@@ -139,7 +139,8 @@ def _linear(node: Any) -> Step:
     shape, (outputs, K) = node.input_shape(0), _saved_shape(node, 1)
     count = math.prod(shape) * outputs
     rows = [s for s in shape[:-1] if s != 1]
-    return Step("F.linear", "", count, f"{product(*rows, K, outputs)} = {count:,}", reach="all", on_grid=False)
+    work = f"{product(*rows, K, outputs)} = {count:,}"
+    return Step("F.linear", "", count, work, reach="all" if len(shape) == 2 else "unknown", on_grid=False)
 
 
 def _matmul(node: Any) -> Step:
@@ -198,6 +199,17 @@ def _sum(node: Any) -> Step:
     spatial = [len(shape) - 2, len(shape) - 1]
     reach = tuple(shape[a] - 1 if a in dims else 0 for a in spatial)
     return Step("sum", reach=reach, on_grid=node.keepdim or not dims & set(spatial))  # type: ignore[arg-type]
+
+
+def is_mean(total: Op, node: Op) -> bool:
+    """Whether an operation and the next one are the sum and the division that ``mean`` consists of."""
+    if type(total) is not reduction.Sum or type(node) not in (arithmetic.Mul, arithmetic.Div):
+        return False
+    if node.edges[0] is None or node.edges[0][0] is not total:
+        return False
+    count = math.prod(total.input_shape(0)) / math.prod(total.output_shapes[0])
+    factor = _saved(node)[1]
+    return factor is not None and factor.size == 1 and float(factor) in (count, 1 / count)
 
 
 _DESCRIBERS: Mapping[type[Op], Callable[[Any], Step]] = {

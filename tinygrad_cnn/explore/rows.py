@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..autograd import Op
 from ..nn import Module
-from .formulas import Field, Pair, Shape, after, parameter_count, unread_warning
-from .operations import describe
+from .formulas import Field, Pair, Shape, Step, after, parameter_count, unread_warning
+from .operations import describe, is_mean
 from .trace import Call, Trace
 
 
@@ -150,24 +151,31 @@ class Rows:
                 **self._parameters(call.module, call.path),
             )
             self.entries.append(Entry(call.begin, row, call))
-        for node in nodes:
-            step, found, shape = self.steps[node], self.fields.get(node), node.output_shapes[0]
-            if step.hidden:
-                continue
-            row = Row(
-                call.path,
-                step.name,
-                is_function=True,
-                output_shape=shape,
-                size=step.size,
-                multiply_adds=step.multiply_adds,
-                work_formula=step.work,
-                activation_bytes=0 if step.is_view else math.prod(shape) * self.trace.image._array.itemsize,
-                receptive_field=found and found.size,
-                jump=found and found.jump,
-                warnings=tuple(unread_warning([step])),
-            )
-            self.entries.append(Entry(node.sequence, row, call, [node]))
+        for node, before in zip(nodes, (None, *nodes)):
+            step = self.steps[node]
+            if before is not None and is_mean(before, node):
+                self.entries.pop()
+                self._add_function(call, [before, node], dataclasses.replace(self.steps[before], name="mean"))
+            elif not step.hidden:
+                self._add_function(call, [node], step)
+
+    def _add_function(self, call: Call, nodes: list[Op], step: Step) -> None:
+        last = nodes[-1]
+        found, shape = self.fields.get(last), last.output_shapes[0]
+        row = Row(
+            call.path,
+            step.name,
+            is_function=True,
+            output_shape=shape,
+            size=step.size,
+            multiply_adds=step.multiply_adds,
+            work_formula=step.work,
+            activation_bytes=0 if step.is_view else math.prod(shape) * self.trace.image._array.itemsize,
+            receptive_field=found and found.size,
+            jump=found and found.jump,
+            warnings=tuple(unread_warning([step])),
+        )
+        self.entries.append(Entry(last.sequence, row, call, nodes))
 
     def _add_unused(self) -> None:
         """A row at the end for every module whose own parameters no row has."""
