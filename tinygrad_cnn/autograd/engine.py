@@ -274,7 +274,7 @@ def _keep(retain_graph: bool | None, create_graph: bool) -> bool:
 
 
 def _as_list(value: Tensor | Sequence[Tensor], name: str) -> list[Tensor]:
-    tensors = [value] if isinstance(value, Tensor) else list(value)
+    tensors = list(value) if isinstance(value, Iterable) and not isinstance(value, Tensor) else [value]
     for index, tensor in enumerate(tensors):
         if not isinstance(tensor, Tensor):
             raise DTypeError(f"{name}[{index}]: expected a Tensor, got {type(tensor).__name__}")
@@ -291,7 +291,7 @@ def _check_roots(tensors: Sequence[Tensor], gradients: Any, name: str) -> list[T
     """The upstream gradients, filled in where None and checked against the tensors."""
     if gradients is None:
         gradients = [None] * len(tensors)
-    elif isinstance(gradients, Tensor):
+    elif isinstance(gradients, Tensor) or not isinstance(gradients, Sequence):
         gradients = [gradients]
     if len(gradients) != len(tensors):
         raise GraphError(f"{name}: {len(gradients)} gradients for {len(tensors)} tensors")
