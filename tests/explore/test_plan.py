@@ -344,6 +344,8 @@ ERRORS = [
     (lambda: plan(nn.ReLU(), (1, 0, 3)), ShapeError, r"got \(1, 0, 3\)"),
     (lambda: plan(nn.ReLU(), (1, -2)), ShapeError, r"got \(1, -2\)"),
     (lambda: plan(nn.ReLU(), (1, 2, 3, 4, 5)), ShapeError, r"got \(1, 2, 3, 4, 5\)"),
+    (lambda: plan(lenet5(nn), (28, 29)), ShapeError, r"for convolutions, such as \(1, 28, 29\), got \(28, 29\)"),
+    (lambda: plan(vgg11(nn), (784,)), ShapeError, r"such as \(3, 28, 28\), got \(784,\)"),
     (lambda: plan(lenet5(nn), (1, 28, 28))["conv3"], KeyError, "no layer 'conv3'; did you mean 'conv2' or 'conv1'"),
     (lambda: plan(lenet5(nn), (1, 28, 28))[None], KeyError, "no layer None; there are 'conv1', 'conv2', 'fc1'"),
 ]

@@ -184,6 +184,9 @@ def test_a_shape_that_does_not_fit_gets_the_layer_and_the_way_out(layer, shape, 
 
 def test_the_way_out_leads_out():
     with pytest.raises(ShapeError) as caught:
+        nn.BatchNorm1d(4)(tg.zeros(2, 3))
+    assert caught.value.__notes__[0].endswith("got (2, 3): set num_features=3")
+    with pytest.raises(ShapeError) as caught:
         nn.BatchNorm2d(4)(tg.zeros(2, 3, 5, 5))
     assert caught.value.__notes__[0].endswith("got (2, 3, 5, 5): set num_features=3")
     assert nn.BatchNorm2d(3)(tg.zeros(2, 3, 5, 5)).shape == (2, 3, 5, 5)

@@ -130,7 +130,9 @@ def windows(vertical: Axis, horizontal: Axis, **rest: Any) -> dict[str, Any]:
 
 def per_axis(vertical: str, horizontal: str) -> str:
     """One text if both axes agree, else both."""
-    return vertical if vertical == horizontal else f"H: {vertical}; W: {horizontal}"
+    if vertical == horizontal:
+        return vertical
+    return "; ".join(f"{axis}: {text}" for axis, text in (("H", vertical), ("W", horizontal)) if text)
 
 
 def product(*factors: int | str) -> str:

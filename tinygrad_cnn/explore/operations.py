@@ -109,6 +109,8 @@ def _max_pool(node: Any) -> Step:
 def _average_pool(node: Any) -> Step:
     """From the tables of windows, (count, 3): start and end inside the image, and divisor."""
     shape, tables = node.input_shape(0), _saved(node)
+    if 0 in node.output_shapes[0]:
+        return Step("F.avg_pool2d", reach="unknown")
     vertical, horizontal = (_table_axis(shape[2 + a], tables[a]) for a in (0, 1))
     if vertical is not None and horizontal is not None:
         return Step("F.avg_pool2d", **windows(vertical, horizontal))
@@ -121,8 +123,6 @@ def _average_pool(node: Any) -> Step:
 def _table_axis(size: int, table: Any) -> Axis | None:
     """The sliding window that a table without padding amounts to; None if its windows are not all alike."""
     starts, ends = table[:, 0].tolist(), table[:, 1].tolist()
-    if not starts:
-        return None
     kernel = ends[0] - starts[0]
     stride = starts[1] - starts[0] if len(starts) > 1 else kernel
     regular = starts == [i * stride for i in range(len(starts))] and all(e - s == kernel for s, e in zip(starts, ends))
@@ -184,8 +184,15 @@ def _slice(node: Any) -> Step:
     if len(shape) != len(out) or len(shape) < 3 or not all(isinstance(k, slice) for k in key):
         return Step("[...]", reach="unknown", is_view=True)
     stride = (key[-2].step or 1, key[-1].step or 1)
-    sizes = [f"⌈{shape[a]} / {stride[a]}⌉ = {out[a]}" if stride[a] != 1 else "" for a in (-2, -1)]
-    return Step("[...]", per_axis(*sizes), stride=stride, is_view=True)
+    return Step("[...]", per_axis(*[_cut(key[a], shape[a], out[a]) for a in (-2, -1)]), stride=stride, is_view=True)
+
+
+def _cut(key: slice, size: int, count: int) -> str:
+    """How a slice comes to have so many places; empty where it has all of them."""
+    if count == size:
+        return ""
+    whole = key.start is None and key.stop is None
+    return f"⌈{size} / {key.step}⌉ = {count}" if whole else f"{count} of {size}"
 
 
 def _cat(node: Any) -> Step:
@@ -207,7 +214,7 @@ def is_mean(total: Op, node: Op) -> bool:
         return False
     if node.edges[0] is None or node.edges[0][0] is not total:
         return False
-    count = math.prod(total.input_shape(0)) / math.prod(total.output_shapes[0])
+    count = math.prod(total.input_shape(0)) / max(math.prod(total.output_shapes[0]), 1)
     factor = _saved(node)[1]
     return factor is not None and factor.size == 1 and float(factor) in (count, 1 / count)
 

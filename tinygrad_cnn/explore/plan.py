@@ -12,7 +12,8 @@ import numpy as np
 
 from ..autograd import Tensor, get_default_dtype, wrap
 from ..errors import DTypeError, ShapeError
-from ..nn import Module
+from ..nn import Conv2d, Module
+from ..nn.mismatch import Place
 from . import tables
 from .formulas import Shape
 from .rows import Row, Rows
@@ -112,7 +113,8 @@ def plan(model: Module, input_shape: tuple[int, ...]) -> Plan:
         input_shape: the shape of one input, (C, H, W) or (features,); or of a batch, (N, C, H, W).
 
     Returns:
-        The Plan: a row per call of a layer (a module without submodules) and per function called between layers.
+        The Plan: a row per call of a layer (a module without submodules) and per function called between layers,
+        unless it has no gradient (comparisons) or a gradient cannot pass it (``detach``).
         ``print`` shows it as a table; ``markdown()``, ``html()`` and ``json()`` give it in other forms.
 
     Raises:
@@ -121,7 +123,7 @@ def plan(model: Module, input_shape: tuple[int, ...]) -> Plan:
         ShapeError: a layer cannot take the shape that reaches it: which layer, how the shape came about, what to do.
     """
     check_model("plan", model)
-    shape = _checked_shape(input_shape)
+    shape = _checked_shape(input_shape, model)
     dtypes = [p._array.dtype for p in model.parameters() if p._array.dtype.kind == "f"]
     image = wrap(np.zeros(shape, dtypes[0] if dtypes else get_default_dtype().numpy_dtype))
     with evaluation(model):
@@ -163,7 +165,7 @@ def unknown_name(who: str, name: Any, names: Iterable[str]) -> str:
     return f"{who}: there is no layer {name!r}; {known}"
 
 
-def _checked_shape(shape: Any) -> Shape:
+def _checked_shape(shape: Any, model: Module) -> Shape:
     """With the batch in front."""
     if not isinstance(shape, tuple | list) or not all(
         isinstance(n, int | np.integer) and not isinstance(n, bool) for n in shape
@@ -173,6 +175,10 @@ def _checked_shape(shape: Any) -> Shape:
         raise ShapeError(
             f"plan: input_shape must be a tuple of 1 to 4 positive ints, such as (1, 28, 28), got {shape!r}"
         )
+    first = next((module for module in model.modules() if isinstance(module, Conv2d)), None)
+    if first is not None and len(shape) < 3:
+        example = (first.in_channels, *(shape if len(shape) == 2 else (28, 28)))
+        raise ShapeError(f"plan: input_shape must be (C, H, W) for convolutions, such as {example}, got {shape!r}")
     numbers = tuple(int(n) for n in shape)
     return numbers if len(numbers) == 4 else (1, *numbers)
 
@@ -195,10 +201,7 @@ def assemble(trace: Trace, rows: Iterable[Row]) -> Plan:
 
 def _broken(trace: Trace, error: ShapeError) -> str:
     """The message for a shape that does not fit: the layer and the way out, and the rows up to there."""
-    place = getattr(error, "place", None)
-    note = place.note() if place else ""
+    place: Place = error.place  # type: ignore[attr-defined]  # set by the modules it has passed
     rows = [entry.row for entry in Rows(trace).entries if entry.call is not None and entry.row.output_shape is not None]
-    if place is not None:
-        shapes = tuple(tuple(a.shape) for a in place.arguments if isinstance(a, Tensor))
-        rows.append(Row(place.path, type(place.module).__name__, input_shapes=shapes, warnings=(str(error),)))
-    return f"{note}\n({error})\n\nhow the shape came about:\n{tables.breaking(tuple(trace.image.shape), rows)}"
+    rows.append(Row(place.path, type(place.module).__name__))
+    return f"{place.note()}\n({error})\n\nhow the shape came about:\n{tables.breaking(tuple(trace.image.shape), rows)}"

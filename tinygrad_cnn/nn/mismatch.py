@@ -80,24 +80,26 @@ def remedy(module: Module, shape: tuple[int, ...]) -> str:
             joined = math.prod(shape[1:])
             return f"flatten the input first (x.flatten(1) gives {(shape[0], joined)}) and set in_features={joined}"
         return f"set in_features={shape[-1]}"
-    channels = getattr(module, "in_channels", None)
-    name = "in_channels" if channels is not None else "num_features"
-    channels = getattr(module, "num_features", None) if channels is None else channels
-    if channels is not None:
-        return _channel_remedy(name, channels, shape)
+    if hasattr(module, "in_channels"):
+        return _channel_remedy(module.in_channels, shape)
+    dimensions = getattr(module, "dimensions", ())
+    if len(shape) in dimensions and shape[1] != module.num_features:
+        return f"set num_features={shape[1]}"
     if hasattr(module, "kernel_size") and len(shape) in (3, 4):
-        return f"only {shape[-2]}×{shape[-1]} pixels are left here: use a smaller window, padding, or one layer less"
+        return _too_small(shape)
     return ""
 
 
-def _channel_remedy(name: str, channels: int, shape: tuple[int, ...]) -> str:
-    """The remedy for a layer that wants ``channels`` channels under its argument ``name``."""
+def _channel_remedy(channels: int, shape: tuple[int, ...]) -> str:
+    """The remedy for a layer that wants images of so many channels."""
     if len(shape) not in (3, 4):
-        return "it needs images, (N, C, H, W)" if name == "in_channels" else ""
+        return "it needs images, (N, C, H, W)"
     if shape[-3] == channels:
-        if name == "num_features":
-            return ""
-        return f"only {shape[-2]}×{shape[-1]} pixels are left here: use a smaller window, padding, or one layer less"
+        return _too_small(shape)
     if len(shape) == 4 and shape[-1] == channels:
-        return f"put the channels before the pixels, x.permute(0, 3, 1, 2), or set {name}={shape[-3]}"
-    return f"set {name}={shape[-3]}"
+        return f"put the channels before the pixels, x.permute(0, 3, 1, 2), or set in_channels={shape[-3]}"
+    return f"set in_channels={shape[-3]}"
+
+
+def _too_small(shape: tuple[int, ...]) -> str:
+    return f"only {shape[-2]}×{shape[-1]} pixels are left here: use a smaller window, padding, or one layer less"
