@@ -96,7 +96,5 @@ def test_the_reader_of_imports_sees_relative_and_absolute_ones(tmp_path, monkeyp
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
     (tmp_path / "ops").mkdir()
     file = tmp_path / "ops" / "a.py"
-    file.write_text(
-        "from ..nn import x\nfrom .. import optim\nimport tinygrad_cnn.data\nfrom . import b\nimport numpy\n"
-    )
+    file.write_text("from ..nn import x\nfrom .. import optim\nimport tinygrad_cnn.data\nfrom . import b\n")
     assert imports(file) == [(1, "nn"), (2, "optim"), (3, "data"), (4, "ops")]

@@ -1,8 +1,8 @@
-"""Plans: what a matrix product over windows needs to know, worked out once per shape, and how to run it.
+"""Plans: what a matrix product over windows needs to know, and the stages of a program that it becomes.
 
 A `Dot` describes one call of `_tiles.dot_products`, an `Outer` one of `_tiles.outer_products`. Both are made by the
-functions that know the geometry (`conv_direct`, `matmul`) and kept in their caches; running one only carves the
-workspace and launches.
+functions that know the geometry (`conv_direct`, `matmul`). `dot_stages` and `outer_stages` turn them into stages of a
+`Program`, and cut the scratch arrays that these need out of its workspace.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _tiles
-from ._jit import get_num_threads
 from ._simd import ROWS, panel_width
-from ._tasks import TaskKernel
+from ._tasks import LAUNCH_WORK, MULTIPLY_ADDS, At, Stage, TaskKernel
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-LAUNCH_WORK = 2_000_000_000
-"""Multiply-adds in one launch, at most about this: Ctrl-C is delivered only between launches."""
+LEFT, RIGHT, BIAS, WORKSPACE, OUT, OUT_COLUMNS = map(At, range(6))
+"""The operands of every program: two factors, what is added, scratch memory, the result, sums of the right rows."""
 
 BLOCK = 16 * ROWS
 """Pixels that a task takes through all panels."""
@@ -77,106 +76,121 @@ class Outer(NamedTuple):
 class Carver:
     """Cuts a workspace into arrays that each begin on a 64-byte line, if the workspace does."""
 
-    def __init__(self, workspace: Array | None, dtype: Any) -> None:
-        self.workspace = workspace
+    def __init__(self, dtype: Any) -> None:
         self.itemsize = np.dtype(dtype).itemsize
-        self.used = 0
+        self.used = 0  # elements
 
-    def take(self, *shape: int) -> Array:
-        """The next piece; with no workspace at hand, only its size is counted."""
-        size = 1
-        for extent in shape:
-            size *= extent
-        begin = self.used
+    def take(self, *shape: int) -> At:
+        """Where the next array begins."""
+        place = At(WORKSPACE.operand, self.used * self.itemsize)
         line = 64 // self.itemsize
-        self.used += -(-size // line) * line
-        if self.workspace is None:
-            return np.empty(0)
-        return self.workspace[begin : begin + size].reshape(shape)
+        self.used += -(-product(shape) // line) * line
+        return place
 
-    def take_int64(self, *shape: int) -> Array:
-        """The next piece, as int64."""
-        elements = shape[-1] * 8 // self.itemsize
-        return self.take(*shape[:-1], elements).view(np.int64)
+    def take_int64(self, *shape: int) -> At:
+        """The same for an array of int64."""
+        return self.take(product(shape) * 8 // self.itemsize)
 
 
-def dot_workspace(dot: Dot, dtype: Any) -> int:
-    """Elements of workspace for `run_dot`."""
-    carver = Carver(None, dtype)
-    _carve_dot(dot, dtype, carver, get_num_threads())
-    return carver.used
+class Packed(NamedTuple):
+    """The right matrix of a `Dot` as panels, and the scratch arrays of its products."""
+
+    panels: At
+    starts: At
+    addresses: At
+    sums: At
 
 
-def run_dot(
-    dot: Dot,
-    source: Array,
-    matrix: Array,
-    bias: Array,
-    workspace: Array,
-    out: Array,
-    relu: bool,
-    products: TaskKernel = _tiles.dot_products,
-) -> None:
-    """Pack the matrix, then launch ``products`` over all tasks."""
-    dtype = out.dtype
-    threads = get_num_threads()
-    # The threads may have become more since the workspace was measured: use as many as it has room for.
-    while threads > 1 and _dot_size(dot, dtype, threads) > workspace.size:
-        threads -= 1
-    panels, starts, addresses, sums = _carve_dot(dot, dtype, Carver(workspace, dtype), threads)
-    width = panels.shape[2]
+def dot_stages(
+    dot: Dot, dtype: Any, threads: int, carver: Carver, with_bias: bool, relu: bool, left: At = LEFT
+) -> list[Stage]:
+    """Pack the matrix, then multiply."""
+    stage, packed = pack(dot, dtype, threads, carver, with_bias)
+    return [stage, *multiply(dot, dtype, threads, packed, relu, left)]
+
+
+def pack(dot: Dot, dtype: Any, threads: int, carver: Carver, with_bias: bool) -> tuple[Stage, Packed]:
+    """Copy the right matrix into panels."""
+    width = panel_width(dtype)
     per_group = -(-dot.columns // width)
-    terms = dot.terms.size
-    _tiles.pack_panels(
-        panels.size, threads, (matrix, panels), (dot.terms,),
-        (terms, dot.groups, dot.group_step, dot.columns, dot.column_step, per_group),
+    panels, terms = dot.groups * per_group, dot.terms.size
+    tiles = BLOCK // ROWS
+    packed = Packed(
+        carver.take(panels, terms, width),
+        carver.take(panels, width),
+        carver.take_int64(threads, _addresses(dot)),
+        carver.take(threads, tiles * ROWS * width),
+    )
+    stage = Stage(
+        _tiles.pack_panels, panels * terms * width, (RIGHT, packed.panels, BIAS, packed.starts), (dot.terms,),
+        (terms, dot.groups, dot.group_step, dot.columns, dot.column_step, per_group, with_bias),
     )  # fmt: skip
-    _fill_starts(starts.reshape(dot.groups, per_group * width), bias, dot.columns)
+    return stage, packed
+
+
+def multiply(
+    dot: Dot,
+    dtype: Any,
+    threads: int,
+    packed: Packed,
+    relu: bool,
+    left: At = LEFT,
+    out: At = OUT,
+    products: TaskKernel = _tiles.dot_products,
+) -> list[Stage]:
+    """The product with a packed matrix, cut into stages of `LAUNCH_WORK` at most."""
+    width = panel_width(dtype)
     block, splits = _dot_tasks(dot, width, threads)
     tasks = -(-dot.images * dot.table.shape[1] // block) * splits
     zeros = zero_row(dot.groups * dot.group_run, dtype)
     segments, area = dot.table.shape
     step = max(threads, tasks * LAUNCH_WORK // max(1, dot.work))
-    for first in range(0, tasks, step):
-        products(
-            dot.work, threads, (source, zeros, panels, starts, sums, out), (dot.table, dot.targets, addresses),
+    return [
+        Stage(
+            products, min(step, tasks) * dot.work // (tasks * MULTIPLY_ADDS),
+            (left, zeros, packed.panels, packed.starts, packed.sums, out), (dot.table, dot.targets, packed.addresses),
             (first, first + step, dot.images, dot.source_size, dot.out_size, dot.run, dot.group_run, dot.groups,
-             dot.columns, per_group, block, splits, segments, area, relu, addresses.shape[1], sums.shape[1],
-             dot.pieces, dot.piece_step),
-        )  # fmt: skip
+             dot.columns, -(-dot.columns // width), block, splits, segments, area, relu, _addresses(dot),
+             BLOCK * width, dot.pieces, dot.piece_step),
+        )
+        for first in range(0, tasks, step)
+    ]  # fmt: skip
 
 
-def outer_workspace(outer: Outer, dtype: Any) -> int:
-    """Elements of workspace for `run_outer`."""
-    return _outer_size(outer, dtype, get_num_threads())
-
-
-def run_outer(outer: Outer, source: Array, rows: Array, workspace: Array, out: Array, out_columns: Array) -> None:
-    """Launch `_tiles.outer_products` over all tasks, then add up the chunks."""
-    dtype = out.dtype
-    threads = get_num_threads()
-    while threads > 1 and _outer_size(outer, dtype, threads) > workspace.size:
-        threads -= 1
-    sums, column_sums, addresses, packed = _carve_outer(outer, dtype, Carver(workspace, dtype), threads)
+def outer_stages(outer: Outer, dtype: Any, threads: int, carver: Carver, left: At, with_columns: bool) -> list[Stage]:
+    """Sum in chunks, then add up the chunks; ``with_columns`` also sums the right rows, into `OUT_COLUMNS`."""
+    width = panel_width(dtype)
+    per_group = -(-outer.columns // width)
     chunks, splits = outer_tasks(outer, dtype)
+    block = outer_block(outer, dtype)
     pieces, tiles = outer.table.shape[0], -(-outer.terms.size // ROWS)
+    size = chunks * outer.groups * pieces * tiles * per_group * ROWS * width
+    sums = carver.take(size)
+    column_sums = carver.take(chunks, outer.groups * per_group, width)
+    addresses = carver.take_int64(threads, pieces * block)
+    packed = carver.take(threads, outer.groups * per_group * block * width)
     # The last tile's missing terms repeat its last one: computed, and never looked at.
-    terms = outer.terms[np.minimum(np.arange(tiles * ROWS), outer.terms.size - 1)] * dtype.itemsize
+    terms = outer.terms[np.minimum(np.arange(tiles * ROWS), outer.terms.size - 1)] * np.dtype(dtype).itemsize
     zeros = zero_row(outer.groups * outer.group_run, dtype)
-    per_group = sums.shape[2]
     tasks = chunks * splits
     step = max(threads, tasks * LAUNCH_WORK // max(1, outer.work))
-    for first in range(0, tasks, step):
-        _tiles.outer_products(
-            outer.work, threads, (source, zeros, rows, packed, sums, column_sums), (outer.table, terms, addresses),
+    stages = [
+        Stage(
+            _tiles.outer_products, min(step, tasks) * outer.work // (tasks * MULTIPLY_ADDS),
+            (left, zeros, RIGHT, packed, sums, column_sums), (outer.table, terms, addresses),
             (first, first + step, outer.images, outer.source_size, outer.group_run, outer.groups, outer.columns,
-             per_group, chunks, splits, outer_block(outer, dtype), pieces, outer.table.shape[1], tiles),
-        )  # fmt: skip
-    _tiles.sum_chunks(
-        sums.size, threads, (sums, column_sums, out, out_columns), (),
-        (chunks, outer.groups, pieces, outer.terms.size, outer.columns, per_group,
-         outer.term_step, outer.column_step, outer.group_step, out_columns.size > 0),
-    )  # fmt: skip
+             per_group, chunks, splits, block, pieces, outer.table.shape[1], tiles),
+        )
+        for first in range(0, tasks, step)
+    ]  # fmt: skip
+    return [
+        *stages,
+        Stage(
+            _tiles.sum_chunks, size, (sums, column_sums, OUT, OUT_COLUMNS), (),
+            (chunks, outer.groups, pieces, outer.terms.size, outer.columns, per_group,
+             outer.term_step, outer.column_step, outer.group_step, with_columns),
+        ),
+    ]  # fmt: skip
 
 
 def outer_tasks(outer: Outer, dtype: Any) -> tuple[int, int]:
@@ -210,13 +224,17 @@ def round_up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def _fill_starts(starts: Array, bias: Array, columns: int) -> None:
-    """Spread the bias over the panels: (groups, panels · width), zero beyond each group's columns."""
-    if bias.size:
-        starts[:, :columns] = bias.reshape(-1, columns)
-        starts[:, columns:] = 0
-    else:
-        starts[...] = 0
+def product(shape: tuple[int, ...]) -> int:
+    """Number of elements."""
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size
+
+
+def _addresses(dot: Dot) -> int:
+    """int64 numbers that a worker needs for the addresses of one block."""
+    return ROWS * (BLOCK // ROWS * (dot.table.shape[0] + 2) + 1)
 
 
 def _dot_tasks(dot: Dot, width: int, threads: int) -> tuple[int, int]:
@@ -231,41 +249,3 @@ def _dot_tasks(dot: Dot, width: int, threads: int) -> tuple[int, int]:
     if panels >= 2 * threads:
         return BLOCK, 2 * threads
     return min(BLOCK, max(ROWS, round_up(-(-pixels // (2 * threads)), ROWS))), 1
-
-
-def _dot_size(dot: Dot, dtype: Any, threads: int) -> int:
-    carver = Carver(None, dtype)
-    _carve_dot(dot, dtype, carver, threads)
-    return carver.used
-
-
-def _carve_dot(dot: Dot, dtype: Any, carver: Carver, threads: int) -> tuple[Array, Array, Array, Array]:
-    width = panel_width(dtype)
-    panels = dot.groups * -(-dot.columns // width)
-    tiles = BLOCK // ROWS
-    return (
-        carver.take(panels, dot.terms.size, width),
-        carver.take(panels, width),
-        carver.take_int64(threads, ROWS * (tiles * (dot.table.shape[0] + 2) + 1)),
-        carver.take(threads, tiles * ROWS * width),
-    )
-
-
-def _outer_size(outer: Outer, dtype: Any, threads: int) -> int:
-    carver = Carver(None, dtype)
-    _carve_outer(outer, dtype, carver, threads)
-    return carver.used
-
-
-def _carve_outer(outer: Outer, dtype: Any, carver: Carver, threads: int) -> tuple[Array, Array, Array, Array]:
-    width = panel_width(dtype)
-    per_group = -(-outer.columns // width)
-    chunks, _ = outer_tasks(outer, dtype)
-    block = outer_block(outer, dtype)
-    units = outer.groups * outer.table.shape[0] * -(-outer.terms.size // ROWS)
-    return (
-        carver.take(chunks, units, per_group, ROWS, width),
-        carver.take(chunks, outer.groups * per_group, width),
-        carver.take_int64(threads, outer.table.shape[0] * block),
-        carver.take(threads, outer.groups * per_group * block * width),
-    )

@@ -54,18 +54,24 @@ BLOCK_BYTES = 128 * 1024
 def pack_panels(worker, workers, numbers, zero):
     """``panels[g, b, k, l] = matrix[g·group_step + terms[k] + (b·width + l)·column_step]``, 0 beyond the columns.
 
-    Workers share the terms: there may be fewer panels than workers.
+    Workers share the terms: there may be fewer panels than workers. The first also spreads the bias over the panels.
 
-    Floats: ``matrix``, the right operand; ``panels (groups · panels per group, K, width)``, written.
+    Floats: ``matrix``, the right operand; ``panels (groups · panels per group, K, width)``, written; ``bias (groups ·
+    columns,)``; ``starts (groups · panels per group, width)``, written with the bias, 0 beyond the columns.
     Ints: ``terms (K,)``, where each term of the sum lies in the matrix.
     Numbers: K, groups, elements from one group's matrix to the next, columns per group, elements from one column to the
-    next, panels per group.
+    next, panels per group, 1 if there is a bias (0: the sums start from 0).
     """
     matrix, panels, terms = get(numbers), get(numbers + 8), get(numbers + 48)
     own = numbers + 8 * FIRST
     count, groups, group_step, columns = get(own), get(own + 8), get(own + 16), get(own + 24)
     column_step, per_group = get(own + 32), get(own + 40)
     item = size_of(zero)
+    if worker == 0:
+        bias, starts = get(numbers + 16), get(numbers + 24)
+        for group in range(groups):
+            starts_of_group = starts + group * per_group * PANEL_BYTES
+            spread_bias(get(own + 48), bias + group * columns * item, columns, starts_of_group, zero)
     lanes = VECTOR_BYTES // item
     width = VECTORS * lanes
     last = count if worker == workers - 1 else count * (worker + 1) // workers // lanes * lanes
@@ -95,6 +101,19 @@ def pack_panels(worker, workers, numbers, zero):
                 for column in range(valid):
                     copy_element(source + column * column_step * item, target + column * item, zero)
                 k += 1
+
+
+@helper
+def spread_bias(present, bias, columns, starts, zero):
+    """Copy a bias of ``columns`` numbers, or zeros, to rows of panels, zero-filled."""
+    while columns > 0:
+        if present:
+            copy_row(bias, starts, columns, zero)
+        else:
+            zero_bytes(starts, PANEL_BYTES)
+        bias += PANEL_BYTES
+        starts += PANEL_BYTES
+        columns -= PANEL_BYTES // size_of(zero)
 
 
 @task_kernel

@@ -11,13 +11,17 @@ Shapes throughout: ``x (N, H, W, C)``, ``weight (O, KH, KW, C/groups)``, ``bias 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import conv_depthwise, conv_direct, conv_fold, conv_winograd
+from ._jit import get_num_threads
+from ._memory import ABSENT
 from ._simd import lanes
+from ._tasks import Program
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Pair = tuple[int, int]
@@ -116,11 +120,47 @@ def workspace_size(
     allow_winograd: bool = True,
 ) -> int:
     """Number of elements (of ``dtype``) of scratch memory that the call needs; may be 0. Arguments as in `choose`."""
+    threads = get_num_threads()
+    found = program(kind, x_shape, weight_shape, geometry, dtype, threads, True, False, allow_winograd)
+    return 0 if found is None else found.workspace
+
+
+@functools.lru_cache(maxsize=512)
+def program(
+    kind: str,
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    geometry: Geometry,
+    dtype: Any,
+    threads: int,
+    with_bias: bool,
+    relu: bool,
+    allow_winograd: bool,
+) -> Program | None:
+    """What runs: the stages of the algorithm that `choose` names, or None if there is nothing to sum.
+
+    Args:
+        kind, x_shape, weight_shape, geometry, dtype, allow_winograd: As in `choose`.
+        threads: That the work is cut for.
+        with_bias: In "forward" a bias is added, in "weight_grad" its gradient is computed.
+        relu: Replace negative elements by 0 ("forward").
+    """
     name = choose(kind, x_shape, weight_shape, geometry, dtype, allow_winograd).name
     if name == "empty":
-        return 0
-    size: int = getattr(_FAMILIES[name], f"{kind}_size")(x_shape, weight_shape, geometry, dtype)
-    return size
+        return None
+    prepare = getattr(_FAMILIES[name], f"{kind}_program")
+    return prepare(x_shape, weight_shape, geometry, dtype, threads, with_bias, relu)
+
+
+def _fitting(workspace: Array, *arguments: Any) -> Program | None:
+    """The program for as many threads as the workspace has room for: they may be more than when it was measured."""
+    kind, x_shape, weight_shape, geometry, dtype, *options = arguments
+    threads = get_num_threads()
+    found = program(kind, x_shape, weight_shape, geometry, dtype, threads, *options)
+    while found is not None and found.workspace > workspace.size and threads > 1:
+        threads -= 1
+        found = program(kind, x_shape, weight_shape, geometry, dtype, threads, *options)
+    return found
 
 
 def forward(
@@ -145,13 +185,14 @@ def forward(
         relu: Also replace every negative element by 0 (NaN stays NaN).
         allow_winograd: As in `choose`; the same value as was given to `workspace_size`.
     """
-    name = choose("forward", x.shape, weight.shape, geometry, x.dtype, allow_winograd).name
-    if name == "empty":
-        out[...] = bias if bias.size else 0
-        if relu:
-            np.maximum(out, 0, out=out)
+    options = (bias.size > 0, relu, allow_winograd)
+    run = _fitting(workspace, "forward", x.shape, weight.shape, geometry, x.dtype, *options)
+    if run is not None:
+        run(x, weight, bias, workspace, out)
         return
-    _FAMILIES[name].forward(x, weight, bias, geometry, workspace, out, relu)
+    out[...] = bias if bias.size else 0
+    if relu:
+        np.maximum(out, 0, out=out)
 
 
 def input_grad(
@@ -167,11 +208,12 @@ def input_grad(
         out: (N, H, W, C), written.
         allow_winograd: As in `choose`.
     """
-    name = choose("input_grad", out.shape, weight.shape, geometry, out.dtype, allow_winograd).name
-    if name == "empty":
-        out[...] = 0
+    options = (True, False, allow_winograd)
+    run = _fitting(workspace, "input_grad", out.shape, weight.shape, geometry, out.dtype, *options)
+    if run is not None:
+        run(grad, weight, ABSENT[out.dtype], workspace, out)
         return
-    _FAMILIES[name].input_grad(grad, weight, geometry, workspace, out)
+    out[...] = 0
 
 
 def weight_grad(
@@ -194,10 +236,11 @@ def weight_grad(
         out_bias: (O,), written; (0,) if there is no bias.
         allow_winograd: As in `choose`.
     """
-    name = choose("weight_grad", x.shape, out.shape, geometry, out.dtype, allow_winograd).name
-    if name == "empty":
-        out[...] = 0
-        if out_bias.size:
-            np.sum(grad, axis=(0, 1, 2), out=out_bias)
+    options = (out_bias.size > 0, False, allow_winograd)
+    run = _fitting(workspace, "weight_grad", x.shape, out.shape, geometry, out.dtype, *options)
+    if run is not None:
+        run(x, grad, ABSENT[out.dtype], workspace, out, out_bias)
         return
-    _FAMILIES[name].weight_grad(x, grad, geometry, workspace, out, out_bias)
+    out[...] = 0
+    if out_bias.size:
+        np.sum(grad, axis=(0, 1, 2), out=out_bias)

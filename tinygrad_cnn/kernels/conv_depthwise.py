@@ -16,8 +16,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _tiles
-from ._jit import get_num_threads, helper
-from ._products import Array, Carver, Dot, dot_workspace, round_up, run_dot, zero_row
+from ._jit import helper
+from ._products import (
+    LEFT,
+    OUT,
+    OUT_COLUMNS,
+    RIGHT,
+    Array,
+    Carver,
+    Dot,
+    multiply,
+    pack,
+    product,
+    round_up,
+    zero_row,
+)
 from ._simd import (
     ROWS,
     TAPS,
@@ -30,7 +43,7 @@ from ._simd import (
     size_of,
     zero_bytes,
 )
-from ._tasks import FIRST, task_kernel
+from ._tasks import FIRST, Program, Stage, task_kernel
 from ._tiles import PANEL_BYTES, TILE_OF_INT64, find_pixels, find_rows
 from .conv_direct import offsets, phases, positions
 
@@ -41,53 +54,57 @@ BLOCK = 128
 """Pixels whose addresses are worked out at a time in the weight gradient."""
 
 
-def forward(x: Array, weight: Array, bias: Array, geometry: Any, workspace: Array, out: Array, relu: bool) -> None:
+def forward_program(
+    x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+) -> Program:
     """See `conv.forward`."""
-    plan = forward_plan(x.shape, weight.shape, geometry)
-    run_dot(plan, x, weight, bias, workspace, out, relu, depthwise_products)
+    carver = Carver(dtype)
+    stages = _stages(forward_plan(x_shape, weight_shape, geometry), dtype, threads, carver, with_bias, relu)
+    return Program(dtype, threads, stages, carver.used)
 
 
-def forward_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
-    """Elements of workspace for `forward`."""
-    return dot_workspace(forward_plan(x_shape, weight_shape, geometry), dtype)
-
-
-def input_grad(grad: Array, weight: Array, geometry: Any, workspace: Array, out: Array) -> None:
+def input_grad_program(
+    x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+) -> Program:
     """See `conv.input_grad`."""
-    none = np.empty(0, out.dtype)
-    for phase in input_grad_plan(out.shape, weight.shape, geometry):
-        run_dot(phase, grad, weight, none, workspace, out, False, depthwise_products)
+    stages, workspace = [], 0
+    for phase in input_grad_plan(x_shape, weight_shape, geometry):
+        carver = Carver(dtype)  # every phase uses the same memory
+        stages += _stages(phase, dtype, threads, carver, with_bias=False, relu=False)
+        workspace = max(workspace, carver.used)
+    return Program(dtype, threads, stages, workspace)
 
 
-def input_grad_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
-    """Elements of workspace for `input_grad`."""
-    return max(dot_workspace(phase, dtype) for phase in input_grad_plan(x_shape, weight_shape, geometry))
+def _stages(dot: Dot, dtype: Any, threads: int, carver: Carver, with_bias: bool, relu: bool) -> list[Stage]:
+    stage, packed = pack(dot, dtype, threads, carver, with_bias)
+    return [stage, *multiply(dot, dtype, threads, packed, relu, products=depthwise_products)]
 
 
-def weight_grad(x: Array, grad: Array, geometry: Any, workspace: Array, out: Array, out_bias: Array) -> None:
+def weight_grad_program(
+    x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+) -> Program:
     """See `conv.weight_grad`."""
-    plan = weight_grad_plan(x.shape, out.shape, geometry)
-    dtype = out.dtype
-    threads = get_num_threads()
-    while threads > 1 and _weight_grad_size(plan, dtype, threads) > workspace.size:
-        threads -= 1
-    sums, column_sums, addresses = _carve(plan, dtype, Carver(workspace, dtype), threads)
-    taps = plan.taps
+    plan = weight_grad_plan(x_shape, weight_shape, geometry)
+    width = panel_width(dtype)
+    panels = -(-plan.channels // width)
     listed, area = plan.table.shape
-    per_group = sums.shape[2]
-    depthwise_outer_products(
-        x.size * taps, threads, (x, zero_row(plan.channels, dtype), grad, sums, column_sums), (plan.table, addresses),
-        (0, 0, plan.images, plan.source_size, 0, 1, plan.channels, per_group, plan.chunks, 1, BLOCK, listed, area),
-    )  # fmt: skip
-    _tiles.sum_chunks(
-        sums.size, threads, (sums, column_sums, out, out_bias), (),
-        (plan.chunks, 1, 1, taps, plan.channels, per_group, 1, taps, 0, out_bias.size > 0),
-    )  # fmt: skip
-
-
-def weight_grad_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
-    """Elements of workspace for `weight_grad`."""
-    return _weight_grad_size(weight_grad_plan(x_shape, weight_shape, geometry), dtype, get_num_threads())
+    size = plan.chunks * -(-plan.taps // ROWS) * panels * ROWS * width
+    carver = Carver(dtype)
+    sums = carver.take(size)
+    column_sums = carver.take(plan.chunks, panels, width)
+    addresses = carver.take_int64(threads, listed * BLOCK)
+    stages = [
+        Stage(
+            depthwise_outer_products, product(x_shape),
+            (LEFT, zero_row(plan.channels, dtype), RIGHT, sums, column_sums), (plan.table, addresses),
+            (0, 0, plan.images, plan.source_size, 0, 1, plan.channels, panels, plan.chunks, 1, BLOCK, listed, area),
+        ),
+        Stage(
+            _tiles.sum_chunks, size, (sums, column_sums, OUT, OUT_COLUMNS), (),
+            (plan.chunks, 1, 1, plan.taps, plan.channels, panels, 1, plan.taps, 0, with_bias),
+        ),
+    ]  # fmt: skip
+    return Program(dtype, threads, stages, carver.used)
 
 
 @functools.lru_cache(maxsize=64)
@@ -160,22 +177,6 @@ def weight_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> _WeightG
     table = offsets(rows, columns, W, C)[np.minimum(np.arange(round_up(taps, TAPS)), taps - 1)]
     chunks = max(1, min(CHUNKS, N * OH * OW // BLOCK))
     return _WeightGradPlan(N, H * W * C, C, taps, np.ascontiguousarray(table), chunks)
-
-
-def _carve(plan: _WeightGradPlan, dtype: Any, carver: Carver, threads: int) -> tuple[Array, Array, Array]:
-    width = panel_width(dtype)
-    panels = -(-plan.channels // width)
-    return (
-        carver.take(plan.chunks, -(-plan.taps // ROWS), panels, ROWS, width),
-        carver.take(plan.chunks, panels, width),
-        carver.take_int64(threads, plan.table.shape[0] * BLOCK),
-    )
-
-
-def _weight_grad_size(plan: _WeightGradPlan, dtype: Any, threads: int) -> int:
-    carver = Carver(None, dtype)
-    _carve(plan, dtype, carver, threads)
-    return carver.used
 
 
 @task_kernel

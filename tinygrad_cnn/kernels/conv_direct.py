@@ -22,10 +22,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._jit import get_num_threads
-from ._products import Array, Carver, Dot, Outer, dot_workspace, outer_workspace, run_dot, run_outer
+from ._products import LEFT, Array, Carver, Dot, Outer, dot_stages, outer_stages, product
 from ._simd import copy_bytes, get, size_of, zero_bytes
-from ._tasks import FIRST, task_kernel
+from ._tasks import FIRST, At, Program, Stage, task_kernel
 
 Pair = tuple[int, int]
 
@@ -40,42 +39,38 @@ class Plan(NamedTuple):
     product: Any  # Dot or Outer
 
 
-def forward(x: Array, weight: Array, bias: Array, geometry: Any, workspace: Array, out: Array, relu: bool) -> None:
+def forward_program(
+    x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+) -> Program:
     """``out = max(floor, bias + convolution)``; see `conv.forward`."""
-    plan = forward_plan(x.shape, weight.shape, geometry)
-    source, rest = _pad(x, plan, geometry, workspace)
-    run_dot(plan.product, source, weight, bias, rest, out, relu)
-
-
-def forward_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
-    """Elements of workspace for `forward`."""
     plan = forward_plan(x_shape, weight_shape, geometry)
-    return _padded_size(plan, dtype) + dot_workspace(plan.product, dtype)
+    carver = Carver(dtype)
+    pad, source = _pad(x_shape, plan, geometry, carver)
+    stages = pad + dot_stages(plan.product, dtype, threads, carver, with_bias, relu, source)
+    return Program(dtype, threads, stages, carver.used)
 
 
-def input_grad(grad: Array, weight: Array, geometry: Any, workspace: Array, out: Array) -> None:
+def input_grad_program(
+    x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+) -> Program:
     """See `conv.input_grad`."""
-    none = np.empty(0, out.dtype)
-    for phase in input_grad_plan(out.shape, weight.shape, geometry):
-        run_dot(phase, grad, weight, none, workspace, out, False)
+    stages, workspace = [], 0
+    for phase in input_grad_plan(x_shape, weight_shape, geometry):
+        carver = Carver(dtype)  # every phase uses the same memory
+        stages += dot_stages(phase, dtype, threads, carver, with_bias=False, relu=False)
+        workspace = max(workspace, carver.used)
+    return Program(dtype, threads, stages, workspace)
 
 
-def input_grad_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
-    """Elements of workspace for `input_grad`."""
-    return max(dot_workspace(phase, dtype) for phase in input_grad_plan(x_shape, weight_shape, geometry))
-
-
-def weight_grad(x: Array, grad: Array, geometry: Any, workspace: Array, out: Array, out_bias: Array) -> None:
+def weight_grad_program(
+    x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+) -> Program:
     """See `conv.weight_grad`."""
-    plan = weight_grad_plan(x.shape, out.shape, geometry)
-    source, rest = _pad(x, plan, geometry, workspace)
-    run_outer(plan.product, source, grad, rest, out, out_bias)
-
-
-def weight_grad_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
-    """Elements of workspace for `weight_grad`."""
     plan = weight_grad_plan(x_shape, weight_shape, geometry)
-    return _padded_size(plan, dtype) + outer_workspace(plan.product, dtype)
+    carver = Carver(dtype)
+    pad, source = _pad(x_shape, plan, geometry, carver)
+    stages = pad + outer_stages(plan.product, dtype, threads, carver, source, with_bias)
+    return Program(dtype, threads, stages, carver.used)
 
 
 @functools.lru_cache(maxsize=256)
@@ -92,7 +87,7 @@ def forward_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
         columns, run = columns[:, :1], KW * C
         rows = rows[:, :1]
     table = offsets(rows, columns, W, C)
-    product = Dot(
+    dot = Dot(
         images=N,
         source_size=H * W * C,
         out_size=OH * OW * O,
@@ -108,7 +103,7 @@ def forward_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
         columns=O // geometry.groups,
         group_run=group_channels,
     )
-    return Plan(padded, product)
+    return Plan(padded, dot)
 
 
 @functools.lru_cache(maxsize=256)
@@ -159,7 +154,7 @@ def weight_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
         p, q = np.arange(KH) * geometry.dilation[0], np.arange(KW) * geometry.dilation[1]
         terms = (((p[:, None] * W + q) * C)[..., None] + terms).reshape(-1)
         rows, columns = rows[:, :1], columns[:, :1]
-    product = Outer(
+    outer = Outer(
         images=N,
         source_size=H * W * C,
         table=offsets(rows, columns, W, C),
@@ -171,7 +166,7 @@ def weight_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
         column_step=KH * KW * group_channels,
         group_step=O // geometry.groups * KH * KW * group_channels,
     )
-    return Plan(padded, product)
+    return Plan(padded, outer)
 
 
 class Phase(NamedTuple):
@@ -218,23 +213,14 @@ def _padding(x_shape: Any, geometry: Any) -> tuple[Any, Pair, Pair]:
     return (N, *size, C), size, (0, 0)
 
 
-def _padded_size(plan: Plan, dtype: Any) -> int:
+def _pad(x_shape: Any, plan: Plan, geometry: Any, carver: Carver) -> tuple[list[Stage], At]:
+    """(the stage that makes the padded copy, if there is one; where the image to read from lies)."""
     if plan.padded is None:
-        return 0
-    carver = Carver(None, dtype)
-    carver.take(*plan.padded)
-    return carver.used
-
-
-def _pad(x: Array, plan: Plan, geometry: Any, workspace: Array) -> tuple[Array, Array]:
-    """(the image to read from, what is left of the workspace)."""
-    if plan.padded is None:
-        return x, workspace
-    carver = Carver(workspace, x.dtype)
+        return [], LEFT
     copy = carver.take(*plan.padded)
-    N, H, W, C = x.shape
-    pad_images(copy.size, get_num_threads(), (x, copy), (), (N, H, W * C, geometry.padding[0], geometry.padding[1] * C))
-    return copy, workspace[carver.used :]
+    N, H, W, C = x_shape
+    numbers = (N, H, W * C, geometry.padding[0], geometry.padding[1] * C)
+    return [Stage(pad_images, product(plan.padded), (LEFT, copy), (), numbers)], copy
 
 
 @task_kernel

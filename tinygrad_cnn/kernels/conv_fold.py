@@ -21,41 +21,35 @@ from typing import Any
 
 import numpy as np
 
-from ._jit import get_num_threads, helper
-from ._products import Array, Carver, Dot, dot_workspace, run_dot
+from ._jit import helper
+from ._products import LEFT, OUT, Carver, Dot, multiply, pack
 from ._simd import add_elements, get, size_of, zero_bytes
-from ._tasks import FIRST, task_kernel
+from ._tasks import FIRST, At, Program, Stage, task_kernel
 
 BATCH = 512 * 1024
 """Elements of pieces that a batch of images has at most (one image may have more)."""
 
 
-def input_grad(grad: Array, weight: Array, geometry: Any, workspace: Array, out: Array) -> None:
+def input_grad_program(
+    x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+) -> Program:
     """See `conv.input_grad`."""
-    plan = _plan(out.shape, weight.shape, geometry)
-    N, H, W, C = out.shape
-    KH, KW = weight.shape[1:3]
-    OH, OW = grad.shape[1:3]
-    carver = Carver(workspace, out.dtype)
-    pieces = carver.take(plan.images, plan.out_size)
-    none = np.empty(0, out.dtype)
-    for first in range(0, N, plan.images):
-        images = min(plan.images, N - first)
-        batch = slice(first, first + images)
-        product = plan._replace(images=images)
-        run_dot(product, grad[batch], weight, none, workspace[carver.used :], pieces[:images], False)
-        fold(
-            images * plan.out_size, get_num_threads(), (pieces, out[batch]), (),
-            (images, H, W, C, OH, OW, KH, KW, *geometry.stride, *geometry.padding, *geometry.dilation),
-        )  # fmt: skip
-
-
-def input_grad_size(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
-    """Elements of workspace for `input_grad`."""
-    plan = _plan(x_shape, weight_shape, geometry)
-    carver = Carver(None, dtype)
-    carver.take(plan.images, plan.out_size)
-    return carver.used + dot_workspace(plan, dtype)
+    dot = _plan(x_shape, weight_shape, geometry)
+    N, H, W, C = x_shape
+    OH, OW = geometry.output_size((H, W), weight_shape[1:3])
+    itemsize = dtype.itemsize
+    carver = Carver(dtype)
+    pieces = carver.take(dot.images, dot.out_size)
+    stage, packed = pack(dot, dtype, threads, carver, with_bias=False)
+    stages = [stage]
+    for first in range(0, N, dot.images):
+        batch = dot._replace(images=min(dot.images, N - first))
+        grad, out = At(LEFT.operand, first * dot.source_size * itemsize), At(OUT.operand, first * H * W * C * itemsize)
+        stages += multiply(batch, dtype, threads, packed, False, grad, pieces)
+        numbers = (batch.images, H, W, C, OH, OW, *weight_shape[1:3])
+        numbers += (*geometry.stride, *geometry.padding, *geometry.dilation)
+        stages.append(Stage(fold, batch.images * dot.out_size, (pieces, out), (), numbers))
+    return Program(dtype, threads, stages, carver.used)
 
 
 @functools.lru_cache(maxsize=64)

@@ -24,10 +24,8 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ._jit import get_num_threads, helper
-from ._products import LAUNCH_WORK, Array, Carver, zero_row
+from ._jit import helper
+from ._products import BIAS, LEFT, OUT, RIGHT, Carver, zero_row
 from ._simd import (
     ROWS,
     VECTOR_BYTES,
@@ -41,8 +39,8 @@ from ._simd import (
     size_of,
     transpose_block,
 )
-from ._tasks import FIRST, task_kernel
-from ._tiles import PANEL_BYTES
+from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, task_kernel
+from ._tiles import PANEL_BYTES, spread_bias
 from ._winograd import transform_filter, transform_input, transform_output
 
 CACHE_BYTES = 320 * 1024
@@ -81,28 +79,25 @@ def plan(
     return Plan(m, images, source, target, padding, tiles, block)
 
 
-def forward(
-    m: int, x: Array, weight: Array, bias: Array, geometry: Any, workspace: Array, out: Array, relu: bool
-) -> None:
+def forward_program(
+    m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+) -> Program:
     """See `conv.forward`; ``m`` is 2 or 4."""
-    _run(_forward_plan(m, x.shape, weight.shape, geometry), x, weight, bias, workspace, out, relu, turned=False)
+    N, H, W, C = x_shape
+    OH, OW = geometry.output_size((H, W), (3, 3))
+    this = plan(m, N, (H, W, C), (OH, OW, weight_shape[0]), geometry.padding)
+    return _program(this, dtype, threads, with_bias, relu, turned=False)
 
 
-def input_grad(m: int, grad: Array, weight: Array, geometry: Any, workspace: Array, out: Array) -> None:
+def input_grad_program(
+    m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+) -> Program:
     """See `conv.input_grad`."""
-    none = np.empty(0, out.dtype)
-    this = _input_grad_plan(m, out.shape, weight.shape, geometry)
-    _run(this, grad, weight, none, workspace, out, False, turned=True)
-
-
-def forward_size(m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
-    """Elements of workspace for `forward`."""
-    return _size(_forward_plan(m, x_shape, weight_shape, geometry), dtype, get_num_threads())
-
-
-def input_grad_size(m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
-    """Elements of workspace for `input_grad`."""
-    return _size(_input_grad_plan(m, x_shape, weight_shape, geometry), dtype, get_num_threads())
+    N, H, W, C = x_shape
+    OH, OW = geometry.output_size((H, W), (3, 3))
+    padding = (2 - geometry.padding[0], 2 - geometry.padding[1])
+    this = plan(m, N, (OH, OW, weight_shape[0]), (H, W, C), padding)
+    return _program(this, dtype, threads, with_bias=False, relu=False, turned=True)
 
 
 def fits(weight_shape: tuple[int, ...], geometry: Any, dtype: Any) -> bool:
@@ -123,85 +118,59 @@ class Winograd:
     """F(m x m, 3x3), with the functions that the other algorithms have as modules."""
 
     def __init__(self, m: int) -> None:
-        self.forward = functools.partial(forward, m)
-        self.forward_size = functools.partial(forward_size, m)
-        self.input_grad = functools.partial(input_grad, m)
-        self.input_grad_size = functools.partial(input_grad_size, m)
+        self.forward_program = functools.partial(forward_program, m)
+        self.input_grad_program = functools.partial(input_grad_program, m)
 
 
-def _forward_plan(m: int, x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
-    N, H, W, C = x_shape
-    OH, OW = geometry.output_size((H, W), (3, 3))
-    return plan(m, N, (H, W, C), (OH, OW, weight_shape[0]), geometry.padding)
-
-
-def _input_grad_plan(m: int, x_shape: Any, weight_shape: Any, geometry: Any) -> Plan:
-    N, H, W, C = x_shape
-    OH, OW = geometry.output_size((H, W), (3, 3))
-    padding = (2 - geometry.padding[0], 2 - geometry.padding[1])
-    return plan(m, N, (OH, OW, weight_shape[0]), (H, W, C), padding)
-
-
-def _carve(this: Plan, dtype: Any, carver: Carver, threads: int) -> tuple[Array, ...]:
-    width = panel_width(dtype)
-    source, target = this.source[2], this.target[2]
-    panels = -(-target // width)
-    vector = lanes(dtype)
-    return (
-        carver.take(this.positions, panels, source, width),
-        carver.take(panels, width),
-        carver.take(threads, this.positions * (this.block * (source + width) + vector * vector) + target),
-        carver.take_int64(threads, this.positions + this.m**2 * this.block + 3 * ROWS),
-    )
-
-
-def _size(this: Plan, dtype: Any, threads: int) -> int:
-    carver = Carver(None, dtype)
-    _carve(this, dtype, carver, threads)
-    return carver.used
-
-
-def _run(
-    this: Plan, source: Array, weight: Array, bias: Array, workspace: Array, out: Array, relu: bool, turned: bool
-) -> None:
-    """Transform the filters, then launch all tasks."""
-    dtype = out.dtype
-    threads = get_num_threads()
-    while threads > 1 and _size(this, dtype, threads) > workspace.size:
-        threads -= 1
-    panels, starts, buffers, addresses = _carve(this, dtype, Carver(workspace, dtype), threads)
-    filters, channels = this.target[2], this.source[2]
-    starts.reshape(-1)[:filters] = bias if bias.size else 0
-    transform_filters(
-        panels.size, threads, (weight, panels, buffers), (),
-        (this.m, channels, filters, turned, buffers.shape[1]),
-    )  # fmt: skip
+def _program(this: Plan, dtype: Any, threads: int, with_bias: bool, relu: bool, turned: bool) -> Program:
+    """Transform the filters, then take all tasks through the three steps."""
+    width, vector = panel_width(dtype), lanes(dtype)
+    channels, filters = this.source[2], this.target[2]
+    panels = -(-filters // width)
+    buffer = this.positions * (this.block * (channels + width) + vector * vector) + filters
+    listed = this.positions + this.m**2 * this.block + 3 * ROWS
+    carver = Carver(dtype)
+    transformed = carver.take(this.positions, panels, channels, width)
+    starts = carver.take(panels, width)
+    buffers = carver.take(threads, buffer)
+    addresses = carver.take_int64(threads, listed)
     work = this.images * this.tiles[0] * this.tiles[1] * this.positions * channels * filters
     step = max(threads, this.tasks * LAUNCH_WORK // max(1, work))
-    zeros = zero_row(max(channels, panel_width(dtype)), dtype)
-    for first in range(0, this.tasks, step):
-        winograd_products(
-            work, threads, (source, zeros, panels, starts, buffers, out), (addresses,),
+    zeros = zero_row(max(channels, width), dtype)
+    products = [
+        Stage(
+            winograd_products, min(step, this.tasks) * work // (this.tasks * MULTIPLY_ADDS),
+            (LEFT, zeros, transformed, starts, buffers, OUT), (addresses,),
             (first, min(this.tasks, first + step), this.images, *this.source, *this.target, *this.padding,
-             *this.tiles, this.block, this.m, relu, buffers.shape[1], addresses.shape[1]),
-        )  # fmt: skip
+             *this.tiles, this.block, this.m, relu, buffer, listed),
+        )
+        for first in range(0, this.tasks, step)
+    ]  # fmt: skip
+    filters_stage = Stage(
+        transform_filters, this.positions * panels * channels * width,
+        (RIGHT, transformed, BIAS, starts, buffers), (),
+        (this.m, channels, filters, turned, buffer, with_bias),
+    )  # fmt: skip
+    return Program(dtype, threads, [filters_stage, *products], carver.used)
 
 
 @task_kernel
 def transform_filters(worker, workers, numbers, zero):
     """``panels[ξ, b, k, l] = (G w Gᵀ)[ξ]`` for source channel k and target channel ``b·width + l``.
 
-    Workers share the blocks of source channels.
+    Workers share the blocks of source channels. The first also spreads the bias over the panels.
 
-    Floats: ``weight (O, 3, 3, C)``; ``panels (n·n, panels, source channels, width)``, written; ``buffers
-    (workers, …)``, scratch.
+    Floats: ``weight (O, 3, 3, C)``; ``panels (n·n, panels, source channels, width)``, written; ``bias (O,)``; ``starts
+    (panels, width)``, written with the bias, 0 beyond the filters; ``buffers (workers, …)``, scratch.
     Numbers: m, source channels, target channels, 1 if turned around (the source channels are the filters O), elements
-    per buffer.
+    per buffer, 1 if there is a bias.
     """
     own = numbers + 8 * FIRST
     channels, turned = get(own + 8), get(own + 24)
     lane_count = VECTOR_BYTES // size_of(zero)
-    buffer = get(numbers + 16) + worker * get(own + 32) * size_of(zero)
+    if worker == 0:
+        spread_bias(get(own + 40), get(numbers + 16), get(own + 16), get(numbers + 24), zero)
+    buffer = get(numbers + 32) + worker * get(own + 32) * size_of(zero)
     for first in range(worker * lane_count, channels, workers * lane_count):
         if turned:
             for k in range(first, min(channels, first + lane_count)):

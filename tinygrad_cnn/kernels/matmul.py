@@ -15,19 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from ._products import Carver, Dot, Outer, dot_workspace, outer_workspace, run_dot, run_outer
+from ._jit import get_num_threads
+from ._products import LEFT, Carver, Dot, Outer, dot_stages, outer_stages
+from ._tasks import Program
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def workspace_size(a_shape: tuple[int, ...], b_shape: tuple[int, ...], trans_a: bool, trans_b: bool, dtype: Any) -> int:
     """Number of elements (of ``dtype``) of scratch memory that `matmul` needs for these operands; may be 0."""
-    plan = _plan(a_shape, b_shape, trans_a, trans_b)
-    if plan is None:
-        return 0
-    if isinstance(plan, Dot):
-        return dot_workspace(plan, dtype)
-    return _transposed_size(b_shape, trans_b, dtype) + outer_workspace(plan, dtype)
+    found = _program(a_shape, b_shape, trans_a, trans_b, dtype, get_num_threads(), True, False)
+    return 0 if found is None else found.workspace
 
 
 def matmul(
@@ -52,24 +50,45 @@ def matmul(
         out: (M, L), written. Where K is 0, it is the bias, or 0.
         relu: Also replace every negative element by 0 (NaN stays NaN).
     """
-    plan = _plan(a.shape, b.shape, trans_a, trans_b)
-    if plan is None:
-        out[...] = bias if bias.size else 0
-        if relu:
-            np.maximum(out, 0, out=out)
-    elif isinstance(plan, Dot):
-        run_dot(plan, a, b, bias, workspace, out, relu)
-    else:
-        used = _transposed_size(b.shape, trans_b, b.dtype)
-        if trans_b:
-            copy = workspace[: b.size].reshape(b.shape[::-1])
-            np.copyto(copy, b.T)
-            b = copy
-        run_outer(plan, a, b, workspace[used:], out, np.empty(0, out.dtype))
+    threads = get_num_threads()
+    options = (bias.size > 0, relu)
+    program = _program(a.shape, b.shape, trans_a, trans_b, a.dtype, threads, *options)
+    while program is not None and program.workspace > workspace.size and threads > 1:
+        threads -= 1
+        program = _program(a.shape, b.shape, trans_a, trans_b, a.dtype, threads, *options)
+    if program is not None:
+        # An outer product reads its right operand in rows.
+        program(a, np.ascontiguousarray(b.T) if trans_a and trans_b else b, bias, workspace, out)
+    if program is None or trans_a:
+        if program is None:
+            out[...] = 0
         if bias.size:
             out += bias
         if relu:
             np.maximum(out, 0, out=out)
+
+
+@functools.lru_cache(maxsize=512)
+def _program(
+    a_shape: tuple[int, ...],
+    b_shape: tuple[int, ...],
+    trans_a: bool,
+    trans_b: bool,
+    dtype: Any,
+    threads: int,
+    with_bias: bool,
+    relu: bool,
+) -> Program | None:
+    """The stages of the product, or None for a sum over nothing."""
+    plan = _plan(a_shape, b_shape, trans_a, trans_b)
+    carver = Carver(dtype)
+    if plan is None:
+        return None
+    if isinstance(plan, Dot):
+        stages = dot_stages(plan, dtype, threads, carver, with_bias, relu)
+    else:
+        stages = outer_stages(plan, dtype, threads, carver, LEFT, with_columns=False)
+    return Program(dtype, threads, stages, carver.used)
 
 
 @functools.lru_cache(maxsize=256)
@@ -93,12 +112,3 @@ def _plan(a_shape: tuple[int, ...], b_shape: tuple[int, ...], trans_a: bool, tra
         terms=terms if trans_b else terms * L, column_step=K if trans_b else 1, group_step=0, groups=1, columns=L,
         group_run=K,
     )  # fmt: skip
-
-
-def _transposed_size(b_shape: tuple[int, ...], trans_b: bool, dtype: Any) -> int:
-    """Elements for a transposed copy of ``b``, which an `Outer` wants in rows."""
-    if not trans_b:
-        return 0
-    carver = Carver(None, dtype)
-    carver.take(*b_shape)
-    return carver.used
