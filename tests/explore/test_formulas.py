@@ -178,6 +178,8 @@ FUNCTIONS = [
     (lambda x: tg.cat([x, x], 2), (2, 6, 7), "cat", "", (None, None)),
     (lambda x: F.pad(x, (1, 2)), (2, 6, 7), "F.pad", "7 + 1 + 2 = 10", SAME),
     (lambda x: x.flip(2), (2, 6, 7), "flip", "", (None, None)),
+    (lambda x: tg.maximum(x, x.exp()), (2, 6, 7), "maximum", "", SAME),
+    (lambda x: tg.minimum(tg.zeros(1), x), (2, 6, 7), "minimum", "", SAME),
     (lambda x: x * 2, (2, 6, 7), "*", "", SAME),
     (lambda x: F.softmax(x, 1), (2, 6, 7), "F.softmax", "", SAME),
     (lambda x: x.exp(), (2, 6, 7), "exp", "", SAME),

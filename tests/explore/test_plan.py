@@ -273,6 +273,21 @@ def test_pixels_at_the_border_that_no_window_reads():
     assert plan(nn.MaxPool2d(2, ceil_mode=True), (1, 5, 5)).rows[0].size == "⌈(5 + 2·0 − 2) / 2⌉ + 1 = 3"
 
 
+def test_a_view_that_cuts_up_the_batch():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(1, 2, 3), nn.Linear(10, 3)
+
+        def forward(self, x):
+            return self.fc(self.conv(x).view(-1, 10))
+
+    # 2 examples of 2·5·5 numbers are 10 rows of 10
+    assert plan(Net(), (2, 1, 7, 7)).warnings == (
+        "Net reshape: 2 examples became 10 rows; flatten(1) keeps a row per example",
+    )
+
+
 def test_a_network_of_one_layer_and_one_that_is_not_made_of_layers():
     assert column(plan(nn.Linear(3, 2), (3,)).rows, "kind") == ["Linear"]
 

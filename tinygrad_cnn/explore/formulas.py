@@ -31,6 +31,7 @@ class Step:
         stride: distance of neighbouring outputs in places of the input.
         on_grid: False where the output has no height and width any more.
         unread: rows at the bottom and columns at the right of the image that no window reaches.
+        rows: number of rows before and after, where a matrix is made that has not one row per example.
         is_view: whether the output is the input's memory, layout conversions aside.
         hidden: whether it is no step of the computation but of our memory management.
     """
@@ -43,6 +44,7 @@ class Step:
     stride: Pair = (1, 1)
     on_grid: bool = True
     unread: Pair = (0, 0)
+    rows: Pair | None = None
     is_view: bool = False
     hidden: bool = False
 
@@ -173,13 +175,17 @@ def _with_bias(inputs: str, outputs: int, bias: bool) -> str:
     return f"({inputs} + 1)·{outputs}" if bias else f"{inputs}·{outputs}"
 
 
-def unread_warning(steps: Iterable[Step]) -> list[str]:
-    """A sentence per step whose rounding down leaves pixels at the border that no window reads."""
-    return [
-        f"{_count(step.unread[0], 'row')} at the bottom, {_count(step.unread[1], 'column')} at the right are never read"
-        for step in steps
-        if step.unread != (0, 0)
-    ]
+def warnings(steps: Iterable[Step]) -> tuple[str, ...]:
+    """Sentences about what is allowed but rarely meant: pixels that no window reads, a batch that is cut up."""
+    sentences = []
+    for step in steps:
+        if step.unread != (0, 0):
+            rows, columns = _count(step.unread[0], "row"), _count(step.unread[1], "column")
+            sentences.append(f"{rows} at the bottom, {columns} at the right are never read")
+        if step.rows is not None:
+            before, behind = _count(step.rows[0], "example"), _count(step.rows[1], "row")
+            sentences.append(f"{before} became {behind}; flatten(1) keeps a row per example")
+    return tuple(sentences)
 
 
 def _count(number: int, thing: str) -> str:

@@ -164,7 +164,8 @@ def _reshape(node: Any) -> Step:
     name = "flatten" if text else "reshape"
     if len(out) > 2 and len(shape) > 2 and out[-2:] == shape[-2:]:
         return Step(name, text, is_view=True)
-    return Step(name, text, reach=(0, 0) if joined else "unknown", on_grid=False, is_view=True)
+    rows = (shape[0], out[0]) if len(out) == 2 and out[0] != shape[0] else None
+    return Step(name, text, reach=(0, 0) if joined else "unknown", on_grid=False, is_view=True, rows=rows)
 
 
 def _permute(node: Any) -> Step:
@@ -198,6 +199,11 @@ def _cut(key: slice, size: int, count: int) -> str:
 def _cat(node: Any) -> Step:
     joins_channels = node.dim < len(node.output_shapes[0]) - 2
     return Step("cat", reach=(0, 0) if joins_channels else "unknown")
+
+
+def _extremum(node: Any) -> Step:
+    keeps = node.output_shapes[0] in [_input_shape(node, index) for index in (0, 1)]
+    return Step("maximum" if node.largest else "minimum", reach=(0, 0) if keeps else "unknown")
 
 
 def _sum(node: Any) -> Step:
@@ -234,6 +240,7 @@ _DESCRIBERS: Mapping[type[Op], Callable[[Any], Step]] = {
     views.Slice: _slice,
     reduction.Sum: _sum,
     joining.Cat: _cat,
+    selection.Extremum: _extremum,
 }
 
 _NAMES: Mapping[type[Op], str] = {
@@ -261,7 +268,6 @@ _MIXING = frozenset(
         rearrange.Roll,
         reduction.CumSum,
         reduction.CumProd,
-        selection.Extremum,
     }
 )
 """Operations whose output may have the shape of an input though its places are others'."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..autograd import Op
 from ..nn import Module
-from .formulas import Field, Pair, Shape, Step, after, parameter_count, unread_warning
+from .formulas import Field, Pair, Shape, Step, after, parameter_count, warnings
 from .operations import describe, is_mean
 from .trace import Call, Trace
 
@@ -121,9 +121,9 @@ class Rows:
     def _add_layer(self, call: Call, nodes: list[Op]) -> None:
         steps = [self.steps[node] for node in nodes if not self.steps[node].hidden]
         found = self.fields.get(call.outputs[0]) if call.outputs else None
-        warnings = tuple(unread_warning(steps))
+        remarks = warnings(steps)
         if call.output_shape is None:
-            warnings += ("it gave no Tensor",)
+            remarks += ("it gave no Tensor",)
         row = Row(
             call.path,
             type(call.module).__name__,
@@ -135,7 +135,7 @@ class Rows:
             activation_bytes=0 if steps and steps[-1].is_view else call.output_bytes,
             receptive_field=found and found.size,
             jump=found and found.jump,
-            warnings=warnings,
+            warnings=remarks,
             **self._parameters(call.module, call.path),
         )
         self.entries.append(Entry(call.begin, row, call, nodes, is_layer=True))
@@ -173,7 +173,7 @@ class Rows:
             activation_bytes=0 if step.is_view else math.prod(shape) * self.trace.image._array.itemsize,
             receptive_field=found and found.size,
             jump=found and found.jump,
-            warnings=tuple(unread_warning([step])),
+            warnings=warnings([step]),
         )
         self.entries.append(Entry(last.sequence, row, call, nodes))
 
