@@ -63,7 +63,8 @@ class Check:
         report.linear = [problem.checked[w] for w in linear]
         if linear and problem.size:
             self._exact(linear)
-        if report.compared == 0 and problem.size and not report.kinks and any(a.size for a in problem.arrays):
+        nothing = report.compared == 0 and not report.kinks and report.ok
+        if nothing and problem.size and any(a.size for a in problem.arrays):
             report.other.append("no derivative could be found by differences: func is not smooth near these inputs")
         return report
 
@@ -104,8 +105,12 @@ class Check:
         directions = self.rng.uniform(0.5, 1.5, (DIRECTIONS, size)) * self.rng.choice([-1.0, 1.0], (DIRECTIONS, size))
         estimate = self._differences(which, directions, linear)
         if (estimate.kink | estimate.undefined).any():
-            chosen = np.sort(self.rng.choice(size, min(size, SAMPLED), replace=False))
-            self._elements(which, chosen, linear)
+            elements = self._some(size)
+            if estimate.kink.any():
+                row, at = (int(i) for i in np.argwhere(estimate.kink)[0])
+                kink = self._locate(which, directions[row], linear, lambda e, _: float(np.abs(e.right - e.left)[0, at]))
+                elements = np.union1d(elements, kink)
+            self._elements(which, elements, linear)
         backward = directions @ self.gradients[which].T
         usable = ~(estimate.kink | estimate.undefined)
         excess = self._excess(backward, estimate)
@@ -131,8 +136,7 @@ class Check:
             if len(elements) == size:
                 fault = diagnose(self.problem, which, backward, estimate.value, tolerance)
             else:
-                some = "unknown, because only some of the elements were moved by themselves"
-                fault = upstream_fault(self.problem, which) or some
+                fault = upstream_fault(self.problem, which) or self._factor(backward[row, k], estimate.value[row, k])
             self._mismatch(
                 which, np.unravel_index(int(elements[row]), shape), backward[row, k], estimate.value[row, k],
                 tolerance[row, k], k, fault,
@@ -140,28 +144,29 @@ class Check:
         self._count(estimate, usable)
 
     def _narrow(self, which: int, direction: np.ndarray, k: int, linear: bool) -> None:
-        """Name one element that is wrong along a direction, found by halving."""
+        """Look at one element that is wrong along a direction, found by halving."""
 
-        def excess(part: np.ndarray) -> float:
+        def excess(estimate: Estimate, part: np.ndarray) -> float:
+            return float(self._excess(part[None] @ self.gradients[which].T, estimate)[0, k])
+
+        self._elements(which, np.array([self._locate(which, direction, linear, excess)]), linear)
+        if not self._has_mismatch(which):  # the sum of many small errors: any of them will do
+            self._elements(which, self._some(direction.size), linear)
+
+    def _locate(
+        self, which: int, direction: np.ndarray, linear: bool, measure: Callable[[Estimate, np.ndarray], float]
+    ) -> int:
+        """The element of a direction at which ``measure(estimate, part of the direction)`` is largest, by halving."""
+
+        def measured(part: np.ndarray) -> float:
             only = np.zeros_like(direction)
             only[part] = direction[part]
-            estimate = self._differences(which, only[None], linear)
-            return float(self._excess(only[None] @ self.gradients[which].T, estimate)[0, k])
+            return measure(self._differences(which, only[None], linear), only)
 
-        element = locate(excess, np.flatnonzero(direction))
-        unit = np.zeros((1, direction.size))
-        unit[0, element] = 1.0
-        estimate = self._differences(which, unit, linear)
-        backward = float(self.gradients[which][k, element])
-        if not self._excess(np.array([[backward]]), estimate)[0, k] > 0:
-            chosen = np.sort(self.rng.choice(direction.size, min(direction.size, SAMPLED), replace=False))
-            self._elements(which, chosen, linear)
-            return
-        fault = upstream_fault(self.problem, which) or self._factor(backward, float(estimate.value[0, k]))
-        self._mismatch(
-            which, np.unravel_index(element, self.problem.arrays[which].shape), backward, float(estimate.value[0, k]),
-            float(self._allowed(estimate)[0, k]), k, fault,
-        )  # fmt: skip
+        return locate(measured, np.flatnonzero(direction))
+
+    def _some(self, size: int) -> np.ndarray:
+        return np.sort(self.rng.choice(size, min(size, SAMPLED), replace=False))
 
     @staticmethod
     def _factor(backward: float, differences: float) -> str:
@@ -192,8 +197,12 @@ class Check:
         reach = np.array([np.max(flat[u != 0], initial=1.0) for u in directions])
         scale = 2.0 ** np.floor(np.log2(np.where(np.isfinite(reach), reach, 1.0)))
         steps = np.full(len(directions), self.options.eps) if self.options.eps else scale * (1.0 if linear else STEP)
-        many = len(directions) > 0 and np.count_nonzero(directions[0]) > 1 and not linear
-        return differentiate(evaluate, self.base, steps, self.floor, levels=3 if many else 0)
+        spacings = np.minimum(steps, STEP) / 32
+        many = len(directions) > 0 and np.count_nonzero(directions[0]) > 1
+        if not many:  # near 0, where there may be a pole, less
+            near = np.array([np.max(flat[u != 0], initial=0.0) for u in directions])
+            spacings = np.where(near > 0, np.minimum(spacings, near / 1024), spacings)
+        return differentiate(evaluate, self.base, steps, spacings, self.floor, levels=3 if many and not linear else 0)
 
     def _allowed(self, estimate: Estimate) -> np.ndarray:
         largest = np.max(np.abs(estimate.value), axis=0, initial=0.0, where=np.isfinite(estimate.value))
@@ -207,10 +216,13 @@ class Check:
         return np.where(np.isfinite(backward), error, np.inf) - self._allowed(estimate)
 
     def _kinks(self, which: int, elements: np.ndarray, backward: np.ndarray, estimate: Estimate) -> None:
-        """Report kinks; a value of backward's that is not between the slopes is a mismatch."""
+        """Report kinks and elements without derivative; a value of backward's not between the slopes is a mismatch."""
+        shape, position = self.problem.arrays[which].shape, self.problem.checked[which]
+        for row in np.flatnonzero(estimate.undefined.any(axis=1)):
+            index = tuple(int(i) for i in np.unravel_index(int(elements[row]), shape))
+            self.report.undefined.append(f"{self.options.input_name(position)}, index {index}")
         low = np.minimum(estimate.left, estimate.right) - self._allowed(estimate)
         high = np.maximum(estimate.left, estimate.right) + self._allowed(estimate)
-        shape = self.problem.arrays[which].shape
         for row, k in np.argwhere(estimate.kink):
             if estimate.kink[row, :k].any():
                 continue  # one report per element
@@ -220,8 +232,8 @@ class Check:
                 fault = f"at a kink the gradient must lie between the slopes {left:.6g} and {right:.6g}"
                 self._mismatch(which, index, value, (left + right) / 2, abs(right - left) / 2, k, fault)
             else:
-                position = self.problem.checked[which]
-                self.report.kinks.append(Kink(position, index, float(left), float(right), float(value)))
+                name = self.options.input_name(position)
+                self.report.kinks.append(Kink(position, index, float(left), float(right), float(value), name))
 
     def _has_mismatch(self, which: int) -> bool:
         return any(m.input == self.problem.checked[which] for m in self.report.mismatches)

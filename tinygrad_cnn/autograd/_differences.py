@@ -28,6 +28,7 @@ _NOISE_SAMPLES = 6
 
 _NOISE_SAFETY = 100.0  # the extrapolation multiplies noise by about 2; the rest is safety against a lucky small sample
 _TRUNCATION_SAFETY = 4.0
+_USELESS = 1e11  # rounding errors: more than the safety above and the finest step allow for
 
 Evaluate = Callable[[int, float], np.ndarray]
 """``evaluate(d, t)``: the K projections of the function at x + t * direction[d], (K,) float64."""
@@ -83,7 +84,7 @@ class _Level:
 
 
 def differentiate(
-    evaluate: Evaluate, base: np.ndarray, steps: np.ndarray, floor: np.ndarray, levels: int = 0
+    evaluate: Evaluate, base: np.ndarray, steps: np.ndarray, spacings: np.ndarray, floor: np.ndarray, levels: int = 0
 ) -> Estimate:
     """The derivative of every projection along every direction.
 
@@ -91,6 +92,7 @@ def differentiate(
         evaluate: see ``Evaluate``.
         base: (K,) the projections at x.
         steps: (D,) the first step size per direction.
+        spacings: (D,) a distance per direction over which the function hardly changes, to see its noise.
         floor: (K,) the least rounding noise to assume.
         levels: compare at least so many step sizes; needed along directions in which many elements move, because then
             many kinks may be near.  Default: one, as long as it looks right.
@@ -99,7 +101,7 @@ def differentiate(
         The estimates, (D, K) each.
     """
     with np.errstate(all="ignore"):
-        noise = np.maximum(floor, _noise(evaluate, base, steps))
+        noise = np.maximum(floor, _noise(evaluate, base, spacings))
         values = np.stack([_read(evaluate, d, h) for d, h in enumerate(steps)])
         first = _Level(values, base, steps[:, None])
         smooth = first.smooth(noise)
@@ -110,6 +112,9 @@ def differentiate(
         again = ~smooth if levels == 0 else np.ones_like(smooth)
         for d in np.flatnonzero((again | _loose(first, noise, largest)).any(axis=1)):
             _refine(evaluate, int(d), base, float(steps[d]), noise, largest, levels, estimate)
+        # A tolerance above the value itself, and not from rounding: every step was too coarse for this function.
+        too_coarse = (estimate.tolerance > 0.5 * np.abs(estimate.value)) & (estimate.tolerance > 1e-3 * largest)
+        estimate.undefined |= too_coarse & (estimate.tolerance > _USELESS * floor) & ~estimate.kink
     return estimate
 
 
@@ -122,13 +127,12 @@ def _read(evaluate: Evaluate, d: int, h: float) -> np.ndarray:
     return np.stack([evaluate(d, t * h) for t in (1, 0.5, 0.25, -0.25, -0.5, -1)])
 
 
-def _noise(evaluate: Evaluate, base: np.ndarray, steps: np.ndarray) -> np.ndarray:
+def _noise(evaluate: Evaluate, base: np.ndarray, spacings: np.ndarray) -> np.ndarray:
     """(K,) the standard deviation of rounding errors, from fourth differences along a few directions."""
-    chosen = np.unique(np.linspace(0, len(steps) - 1, _NOISE_SAMPLES).astype(int))
+    chosen = np.unique(np.linspace(0, len(spacings) - 1, _NOISE_SAMPLES).astype(int))
     samples = []
     for d in chosen:
-        h = min(float(steps[d]), STEP) / SHRINK / 4
-        values = [base, *(evaluate(int(d), i * h) for i in range(1, 5))]
+        values = [base, *(evaluate(int(d), i * float(spacings[d])) for i in range(1, 5))]
         difference = sum(c * v for c, v in zip((1, -4, 6, -4, 1), values))
         samples.append(np.abs(difference) / np.sqrt(70.0))  # 70 = 1 + 16 + 36 + 16 + 1
     finite = np.where(np.isfinite(samples), samples, 0.0)

@@ -59,7 +59,7 @@ class Problem:
             arguments[position] = leaf
         with enable_grad():
             result = self.func(*arguments)
-        results = (result,) if isinstance(result, Tensor) else tuple(result)
+        results = tuple(result) if isinstance(result, tuple | list) else (result,)
         for i, out in enumerate(results):
             if not isinstance(out, Tensor):
                 raise DTypeError(f"{self.name}: func must return Tensors, output {i} is a {type(out).__name__}")

@@ -48,10 +48,11 @@ class Kink:
     left: float
     right: float
     backward: float
+    name: str
 
     def __str__(self) -> str:
         return (
-            f"inputs[{self.input}], index {self.index}: the slope is {self.left:.6g} on the left and {self.right:.6g} "
+            f"{self.name}, index {self.index}: the slope is {self.left:.6g} on the left and {self.right:.6g} "
             f"on the right; backward gives {self.backward:.6g}"
         )
 
@@ -63,6 +64,7 @@ class GradientReport:
     Attributes:
         mismatches: wrong gradients, at most one per input.
         kinks: elements where the function has a corner and backward's value lies between the slopes.
+        undefined: elements where differences found no derivative: a jump, an infinite slope, the edge of a domain.
         other: other faults (results that change from call to call ...), as sentences.
         linear, exact: positions of the inputs in which the function is linear, and that were checked to the last bit.
         compared: how many numbers were compared.
@@ -72,6 +74,7 @@ class GradientReport:
     name: str
     mismatches: list[Mismatch] = field(default_factory=list)
     kinks: list[Kink] = field(default_factory=list)
+    undefined: list[str] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
     linear: list[int] = field(default_factory=list)
     exact: list[int] = field(default_factory=list)

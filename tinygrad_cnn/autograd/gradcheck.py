@@ -46,7 +46,8 @@ def gradcheck(
     Up to 256 elements of an input are moved one by one, and up to 24 output elements get an upstream gradient each: the
     whole Jacobian.  Larger inputs move along random directions, larger outputs get random upstream gradients; a random
     one is always among them.  Where ``func`` has a kink at the very inputs, so that left and right slope differ, a
-    ``KinkWarning`` says so, and the gradient only has to lie between the two.
+    ``KinkWarning`` says so, and the gradient only has to lie between the two.  It also names elements at which no
+    derivative was found.
 
     Args:
         func: takes the inputs, returns a Tensor or several, of any shapes; floating-point ones are checked.
@@ -73,7 +74,9 @@ def gradcheck(
         DTypeError: an input that requires grad is not float64; func returns something else than Tensors.
         GraphError: no input requires grad.
         NotImplementedError: an option that asks for forward mode, vmap or sparse tensors.
+        ValueError: an eps that is not positive, a negative tolerance.
     """
+    _check_numbers("gradcheck", eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol)
     _refuse("gradcheck", check_batched_grad=check_batched_grad, check_batched_forward_grad=check_batched_forward_grad,
             check_forward_ad=check_forward_ad, check_backward_ad=not check_backward_ad, masked=masked)  # fmt: skip
     options = Options(
@@ -116,8 +119,9 @@ def gradgradcheck(
         True if all second derivatives are right.
 
     Raises:
-        GradcheckError, DTypeError, GraphError, NotImplementedError: as ``gradcheck``.
+        GradcheckError, DTypeError, GraphError, NotImplementedError, ValueError: as ``gradcheck``.
     """
+    _check_numbers("gradgradcheck", eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol)
     _refuse("gradgradcheck", check_batched_grad=check_batched_grad, check_fwd_over_rev=check_fwd_over_rev,
             check_rev_over_rev=not check_rev_over_rev, masked=masked)  # fmt: skip
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
@@ -152,7 +156,7 @@ def _input_name(position: int) -> str:
 
 
 def _differentiable(result: Any) -> list[Tensor]:
-    results = (result,) if isinstance(result, Tensor) else tuple(result)
+    results = tuple(result) if isinstance(result, tuple | list) else (result,)
     return [out for out in results if isinstance(out, Tensor) and out._array.dtype.kind == "f"]
 
 
@@ -171,6 +175,14 @@ def _upstream(func: Callable[..., Any], inputs: tuple[Any, ...], given: Any, str
     return found
 
 
+def _check_numbers(name: str, eps: float | None, **tolerances: float | None) -> None:
+    if eps is not None and not eps > 0:
+        raise ValueError(f"{name}: eps must be positive, got {eps}")
+    for option, value in tolerances.items():
+        if value is not None and not value >= 0:
+            raise ValueError(f"{name}: {option} must not be negative, got {value}")
+
+
 def _refuse(name: str, **asked: Any) -> None:
     for option, value in asked.items():
         if value:
@@ -181,14 +193,15 @@ def _refuse(name: str, **asked: Any) -> None:
 
 
 def _conclude(report: GradientReport, raise_exception: bool) -> bool:
-    if report.kinks:
-        shown = "\n  ".join(map(str, report.kinks[:5]))
-        more = f"\n  and {len(report.kinks) - 5} more" if len(report.kinks) > 5 else ""
-        warnings.warn(
-            f"{report.name}: kinks at these very inputs, where no difference confirms a gradient:\n  {shown}{more}",
-            KinkWarning,
-            stacklevel=3,
-        )
+    _warn(f"{report.name}: kinks at these very inputs, where no difference confirms a gradient", report.kinks)
+    _warn(f"{report.name}: no derivative found (a jump, an infinite slope, the edge of a domain)", report.undefined)
     if not report.ok and raise_exception:
         raise GradcheckError(str(report))
     return report.ok
+
+
+def _warn(message: str, places: Sequence[object]) -> None:
+    """Warn the caller of the check, naming up to five places, if there are any."""
+    if places:
+        shown = [str(place) for place in places[:5]] + ([f"and {len(places) - 5} more"] if len(places) > 5 else [])
+        warnings.warn(f"{message}:\n  " + "\n  ".join(shown), KinkWarning, stacklevel=4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def torch_function(path: str) -> Callable[..., Any]:
     return call
 
 
-def is_float(array: np.ndarray | None) -> bool:
+def is_float(array: np.ndarray | None) -> TypeGuard[np.ndarray]:
     return array is not None and array.dtype.kind == "f"
 
 

@@ -42,13 +42,21 @@ def check_op(
         ImportError: hypothesis is not installed.
     """
     try:
-        from hypothesis import HealthCheck, given, settings
+        from hypothesis import HealthCheck, Phase, given, settings
     except ImportError as error:
         raise ImportError("check_op needs hypothesis to draw examples: pip install 'tinygrad_cnn[test]'") from error
+    owner = getattr(function, "__self__", None)
     name = getattr(function, "__name__", type(function).__name__)
+    name = f"{owner.__name__}.{name}" if isinstance(owner, type) else name
     sample = OpSample(name, function, strategy, reference, torch, order, exact=exact)
 
-    @settings(max_examples=max_examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(
+        max_examples=max_examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+        phases=[Phase.generate, Phase.shrink],  # explaining means tracing every line, and the snippet says more
+    )
     @given(strategy)
     def check(drawn: Any) -> None:
         for property in PROPERTIES:

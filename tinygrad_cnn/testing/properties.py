@@ -130,8 +130,8 @@ def _compare_layouts(sample: OpSample, case: Case, variants: Any, *others: Case)
 
 def float32_agrees(sample: OpSample, case: Case) -> None:
     """float32 gives the float64 result up to rounding, and float32 gradients."""
-    single = Case(tuple(a.astype(np.float32) if is_float(a) else a for a in case.arrays), case.kwargs)  # type: ignore
-    double = Case(tuple(a.astype(np.float64) if is_float(a) else a for a in single.arrays), case.kwargs)  # type: ignore
+    single = Case(tuple(a.astype(np.float32) if is_float(a) else a for a in case.arrays), case.kwargs)
+    double = Case(tuple(a.astype(np.float64) if is_float(a) else a for a in single.arrays), case.kwargs)
     results = []
     for given in (single, double):
         tensors, outputs = _run(sample, given)
@@ -294,7 +294,7 @@ def adjoint_is_exact(sample: OpSample, case: Case) -> None:
     for position, gradient in zip(positions, gradients):
         change = integers(gradient.shape)
         arrays = list(whole.arrays)
-        arrays[position] = arrays[position] + change  # type: ignore[operator]
+        arrays[position] = arrays[position] + change
         moved = _differentiable(_run(sample, Case(tuple(arrays), case.kwargs))[1])
         left = sum(float(((m._array - o._array) * v._array).sum()) for m, o, v in zip(moved, outs, upstream))
         right = float((change * gradient).sum())
