@@ -180,7 +180,8 @@ class Check:
         exact = ExactCheck(self.problem, linear, self.rng)
         self.report.exact = [self.problem.checked[w] for w in exact.exact]
         for which, element, backward, right in exact.failures:
-            if not self._has_mismatch(which):
+            accepted = abs(backward - right) <= self.options.atol + self.options.rtol * abs(right)
+            if not accepted and not self._has_mismatch(which):
                 index = np.unravel_index(element, self.problem.arrays[which].shape)
                 fault = upstream_fault(self.problem, which) or self._factor(backward, right)
                 self._mismatch(which, index, backward, right, 0.0, None, fault)
