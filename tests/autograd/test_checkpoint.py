@@ -133,6 +133,14 @@ def test_saved_tensors_of_a_function():
     np.testing.assert_allclose(x.grad, 24 * x.detach().numpy() ** 2)
 
 
+def test_the_names_of_pytorch():
+    import tinygrad_cnn.utils.checkpoint as module
+    from tinygrad_cnn.utils.checkpoint import checkpoint as named
+
+    assert module.checkpoint is named is checkpoint
+    assert module.checkpoint_sequential is checkpoint_sequential
+
+
 def test_nothing_to_record():
     x = leaf(3)
     with tg.no_grad():

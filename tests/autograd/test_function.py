@@ -318,6 +318,40 @@ def test_an_error_in_backward_changes_no_gradient():
     np.testing.assert_allclose(w.grad, (x * x).detach())
 
 
+def test_backward_inside_backward():
+    """A checkpoint as users write it: run the function again and go backward through that."""
+
+    def backward(ctx, upstream):
+        (x,) = ctx.saved_tensors
+        x = x.detach().requires_grad_()
+        with tg.enable_grad():
+            y = ctx.run(x)
+        tg.autograd.backward(y, upstream)
+        return None, x.grad
+
+    def forward(ctx, run, x):
+        ctx.run = run
+        ctx.save_for_backward(x)
+        return run(x)
+
+    x, w = leaf(3), leaf(3, seed=1)
+    make(forward, backward).apply(lambda z: (z * w).exp(), x * 2).sum().backward()
+    found = x.grad.numpy(), w.grad.numpy()
+    x.grad = w.grad = None
+    (x * 2 * w).exp().sum().backward()
+    np.testing.assert_allclose(found[0], x.grad)
+    np.testing.assert_allclose(found[1], w.grad)
+
+
+def test_an_output_that_is_a_view_of_what_forward_made():
+    """Writing to it is refused, as PyTorch refuses it."""
+    y = make(lambda ctx, x: (x * 2).reshape(3, 1)).apply(leaf(3))
+    with pytest.raises(GraphError, match="returned by a Function"):
+        y.mul_(2)
+    with tg.no_grad():
+        y.mul_(2)
+
+
 # ------------------------------------------------------------------------------------------------ errors
 
 

@@ -180,7 +180,28 @@ def in_place(x):
     y.sum().backward()
 
 
+class Exp(Function):
+    """Saves its output."""
+
+    @staticmethod
+    def forward(ctx, x):
+        out = x.exp()
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        (out,) = ctx.saved_tensors
+        return grad * out
+
+
+def function_twice(x):
+    (first,) = grad(Exp.apply(Exp.apply(x)).sum(), x, create_graph=True)
+    first.sum().backward()
+
+
 PROGRAMS = {
+    "Function": function_twice,
     "double backward": double_backward,
     "in place": in_place,
     "retained": lambda x: (x * 2).sum().backward(retain_graph=True),

@@ -100,10 +100,10 @@ class Function:
 
     Instead of ``forward(ctx, ...)`` there may be ``forward(...)`` and ``setup_context(ctx, inputs, output)``.
 
-    Whatever the gradient of the result is wanted for, ``backward`` returns one gradient per argument of ``apply``
-    (a single one may stand without a tuple): a Tensor of the argument's shape, or None.  As in PyTorch a gradient to
-    which the argument's shape broadcasts is summed over the added dimensions, and one of another dtype is converted.
-    A backward that is written in operations on Tensors can be differentiated again.
+    ``backward`` returns one gradient per argument of ``apply`` (a single one may stand without a tuple): a Tensor of
+    the argument's shape, or None.  As in PyTorch a gradient to whose shape the argument's broadcasts is summed over the
+    added dimensions, and one of another dtype is converted.  A backward that is written in operations on Tensors can be
+    differentiated again.
     """
 
     @staticmethod
