@@ -273,6 +273,20 @@ def test_pixels_at_the_border_that_no_window_reads():
     assert plan(nn.MaxPool2d(2, ceil_mode=True), (1, 5, 5)).rows[0].size == "⌈(5 + 2·0 − 2) / 2⌉ + 1 = 3"
 
 
+@pytest.mark.parametrize("mode", [tg.no_grad, tg.inference_mode])
+def test_functions_are_seen_where_nothing_is_recorded(mode):
+    net = lenet5(nn)
+    with mode():
+        inside = plan(net, (1, 28, 28))
+    assert inside == plan(net, (1, 28, 28))
+    assert "F.relu" in column(inside.rows, "kind")
+
+
+def test_what_is_written_in_place_takes_no_memory():
+    net = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.ReLU(), nn.Dropout())
+    assert column(plan(net, (1, 5, 5)).rows, "activation_bytes") == [0, 4 * 18, 0, 4 * 18, 0]
+
+
 def test_a_view_that_cuts_up_the_batch():
     class Net(nn.Module):
         def __init__(self):

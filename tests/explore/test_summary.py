@@ -63,6 +63,7 @@ class Mixed(nn.Module):
         self.slow = SlowLayer()
         self.shift = nn.Parameter(tg.ones(4))
         self.last = nn.Linear(4, 2)
+        self.unused = nn.Linear(1, 1)
 
     def forward(self, x):
         x = self.slow(self.first(x)).relu()
@@ -80,8 +81,10 @@ def test_the_time_stands_in_the_row_that_took_it():
         "Slow",
         "+",
         "lastLinear",
+        "unusedLinear",
     ]
     assert rows["Mixed"].forward_seconds is None  # it only stands for the parameter
+    assert (rows["unusedLinear"].forward_seconds, rows["unusedLinear"].backward_seconds) == (None, None)
     assert rows["slowSlowLayer"].forward_seconds >= 0.01
     assert rows["slowSlowLayer"].backward_seconds >= 0.03
     # Functions between two layers are timed together forward, at the last of them.
