@@ -295,6 +295,23 @@ def test_a_dead_graph_is_freed_without_the_collector(function):
         gc.enable()
 
 
+def test_saved_arrays_are_freed_by_backward_while_the_output_lives():
+    arrays = []
+
+    def forward(ctx, x):
+        inner = x * 2
+        ctx.save_for_backward(inner)
+        arrays.append(weakref.ref(inner._array))
+        return inner + 1
+
+    y = make(forward, lambda ctx, upstream: upstream * ctx.saved_tensors[0]).apply(leaf(3)).sum()
+    assert arrays[0]() is not None
+    y.backward()
+    assert arrays[0]() is None
+    with pytest.raises(GraphError, match="only available while backward runs"):
+        y.grad_fn.next_functions[0][0].ctx.saved_tensors  # noqa: B018
+
+
 def test_an_error_in_backward_changes_no_gradient():
     def fail(ctx, grad):
         raise ZeroDivisionError("in backward")

@@ -130,6 +130,11 @@ def test_one_tensor_given_twice_is_two_variables():
     first, second = functional.jacobian(lambda a, b: (a * a * b).sum(), (x, x))
     assert first.tolist() == [8, 18]
     assert second.tolist() == [4, 9]
+    x.requires_grad_()
+    first, second = functional.jacobian(lambda a, b: (a * a * b).sum(), (x, x), create_graph=True)
+    assert (first.tolist(), second.tolist()) == ([8, 18], [4, 9])
+    first.sum().backward()
+    assert x.grad.tolist() == [8, 12]
 
 
 def test_an_input_without_influence_gives_zeros_or_is_refused():

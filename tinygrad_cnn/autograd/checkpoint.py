@@ -171,9 +171,7 @@ class _Run:
                 f"checkpoint: the function recorded {_difference(self.names, names)} when it was called again in "
                 "backward; it must do the same every time"
             )
-        for position, node in enumerate(nodes):
-            if node.saved:
-                self.saved[position], node.saved = node.saved, ()
+        self.saved = {position: node.saved for position, node in enumerate(nodes) if node.saved}
 
 
 class _Recomputed:

@@ -265,7 +265,7 @@ def _wrapped(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], resul
         if own._requires_grad or any(own is a for a in args):
             bases.append(own)
         _share_memory(output, own, bases[0] if bases else None)
-    ctx._to_save = ctx._non_differentiable = ()  # they may be outputs, and an output refers to this ctx
+    ctx._to_save = ctx._non_differentiable = ()  # the node has them now, and lets go of them after backward
     remaining = iter(outputs)
     connected = tuple(next(remaining) if isinstance(item, Tensor) else item for item in items)
     return connected if isinstance(result, tuple) else connected[0]
