@@ -259,6 +259,23 @@ def test_backward_holds_the_arrays_of_one_segment_at_a_time(retain_graph):
     assert sum(segment.alive() for segment in segments) == 0
 
 
+def test_arrays_of_the_second_run_are_let_go_one_by_one():
+    arrays, alive = [], []
+
+    def function(x):
+        for _ in range(6):
+            x = x.sin().exp()
+            arrays.append(weakref.ref(x._array))
+            x.register_hook(lambda grad: alive.append(sum(array() is not None for array in arrays)))
+        return x
+
+    checkpoint(function, leaf(3)).sum().backward()
+    assert len(arrays) == 12
+    assert alive[0] == 0
+    assert alive[1:] == sorted(alive[1:], reverse=True)
+    assert alive[-1] < alive[1]
+
+
 def test_a_dead_graph_is_freed_without_the_collector():
     gc.disable()
     try:
