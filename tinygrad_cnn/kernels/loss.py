@@ -71,9 +71,10 @@ def _softmax_row(x, r, p):
         top = max(top, x[r, c])
     total = x.dtype.type(0)
     for c in range(C):
-        value = np.exp(x[r, c] - top)
-        p[r, c] = value
-        total += value
+        p[r, c] = np.exp(x[r, c] - top)
+    # A loop of its own: beside a store, the order of a sum depends on whether p lies right behind x in memory.
+    for c in range(C):
+        total += p[r, c]
     scale = 1 / total
     for c in range(C):
         p[r, c] *= scale
