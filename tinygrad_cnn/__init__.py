@@ -3,7 +3,13 @@
 The flat namespace of PyTorch's: every name here is defined and documented in the module it is imported from.
 """
 
-# ruff: noqa: F401, I001  (sections by family; this file does nothing but re-export)
+# ruff: noqa: F401, I001, E402  (sections by family; but for one filter, this file does nothing but re-export)
+
+import warnings as _warnings
+
+# inf - inf is NaN, and exp(1000) is inf: in PyTorch silently, in NumPy with a RuntimeWarning.  What our own modules
+# compute is silent too; the user's NumPy code goes on warning.  (np.errstate around every operation costs 0.3 µs each.)
+_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_cnn\.")
 
 from . import ops  # importing it gives Tensor its methods
 from . import autograd, nn, optim, utils
@@ -214,6 +220,10 @@ from .ops.dropout import dropout
 from .ops.norm import batch_norm
 from .ops.pooling import max_pool2d
 
+# ---- constants and second names
+from math import e, inf, nan, pi
+
+newaxis = None
 double = float64
 float = float32
 int = int32

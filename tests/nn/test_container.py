@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import tinygrad_cnn as tg
 from tinygrad_cnn import nn
+from tinygrad_cnn.errors import ShapeError
 
 
 class Plus(nn.Module):
@@ -122,3 +124,68 @@ def test_a_refused_module_changes_nothing():
     with pytest.raises(TypeError):
         net.extend([Plus("c"), 4])
     assert net("") == "ab"
+
+
+def network() -> nn.Sequential:
+    tg.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3),
+        nn.ReLU(),
+        nn.Conv2d(4, 3, 1),
+        nn.Flatten(),
+        nn.Linear(27, 5),
+        nn.ReLU(),
+        nn.ReLU(),
+        nn.Linear(5, 2),
+    )
+
+
+def result_and_gradients(run) -> list[bytes]:
+    net, x = network(), tg.randn(2, 2, 5, 5)
+    out = run(net, x)
+    out.square().sum().backward()
+    return [t.numpy().tobytes() for t in (out.detach(), *(p.grad for p in net.parameters()))]
+
+
+def one_by_one(net, x):
+    for module in net:
+        x = module(x)
+    return x
+
+
+def test_a_layer_and_the_relu_after_it_are_one_operation_with_the_same_bits():
+    assert result_and_gradients(lambda net, x: net(x)) == result_and_gradients(one_by_one)
+    names = []
+    node = network()(tg.randn(2, 2, 5, 5)).grad_fn
+    while node is not None and node.edges:
+        names.append(type(node).__name__)
+        node = node.edges[0] and node.edges[0][0]
+        if isinstance(node, tg.Tensor):
+            break
+    assert [name for name in names if "ReLU" in name] == ["ReLU", "LinearReLU", "Conv2dReLU"]
+
+
+def test_hooks_see_a_layer_and_its_relu_apart():
+    net, seen = network(), []
+    net[0].register_forward_hook(lambda module, args, out: seen.append(float(out.min())))
+    net[5].register_forward_hook(lambda module, args, out: seen.append(float(out.min())))
+    net(tg.randn(2, 2, 5, 5))
+    assert len(seen) == 2
+    assert seen[0] < 0 <= seen[1]
+
+
+def test_a_subclass_keeps_its_own_forward():
+    class Doubled(nn.Linear):
+        def forward(self, input):
+            return 2 * super().forward(input)
+
+    tg.manual_seed(0)
+    net = nn.Sequential(Doubled(3, 4), nn.ReLU())
+    x = tg.randn(2, 3)
+    assert tg.equal(net(x), (2 * nn.functional.linear(x, net[0].weight, net[0].bias)).relu())
+
+
+def test_a_wrong_shape_names_the_layer():
+    with pytest.raises(ShapeError) as caught:
+        network()(tg.zeros(1, 2, 6, 6))
+    assert "4 = Linear(27, 5)" in "".join(caught.value.__notes__)

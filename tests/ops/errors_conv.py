@@ -64,6 +64,7 @@ ERRORS = [
     ("conv2d/stride 0", conv(stride=0), ShapeError, "stride must be at least 1, got 0"),
     ("conv2d/stride float", conv(stride=1.5), DTypeError, "stride must be an int or a pair of ints, got 1.5"),
     ("conv2d/stride of 3", conv(stride=(1, 1, 1)), ShapeError, "stride must be an int or a pair of ints, got 3 values"),
+    ("conv2d/activation", conv(activation="tanh"), ValueError, "activation must be None or 'relu', got 'tanh'"),
     ("conv2d/padding", conv(padding=-1), ShapeError, "padding must be at least 0, got -1"),
     ("conv2d/padding name", conv(padding="full"), ShapeError, "'valid' or 'same', got 'full'"),
     ("conv2d/same with stride", conv(padding="same", stride=2), ShapeError, r"needs stride 1, got \(2, 2\)"),

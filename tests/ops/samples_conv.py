@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import strategies as st
 
 import tinygrad_cnn.nn.functional as F
@@ -46,5 +47,12 @@ SAMPLES = [
         reference.conv2d,
         torch_function("nn.functional.conv2d"),
         exact=True,
+    ),
+    OpSample(
+        "conv2d/relu",
+        lambda *tensors, **geometry: F.conv2d(*tensors, **geometry, activation="relu"),
+        convolutions().map(draw.away_from_zero),
+        lambda *arrays, **geometry: np.maximum(reference.conv2d(*arrays, **geometry), 0),
+        lambda *tensors, **geometry: torch_function("nn.functional.conv2d")(*tensors, **geometry).relu(),
     ),
 ]

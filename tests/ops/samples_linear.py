@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import strategies as st
 
 import tinygrad_cnn.nn.functional as F
@@ -31,5 +32,12 @@ SAMPLES = [
         reference.linear,
         torch_function("nn.functional.linear"),
         exact=True,
+    ),
+    OpSample(
+        "linear/relu",
+        lambda *tensors: F.linear(*tensors, activation="relu"),
+        layers().filter(lambda case: case.arrays[1].ndim == 2).map(draw.away_from_zero),
+        lambda *arrays: np.maximum(reference.linear(*arrays), 0),
+        lambda *tensors: torch_function("nn.functional.linear")(*tensors).relu(),
     ),
 ]

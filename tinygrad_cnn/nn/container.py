@@ -6,9 +6,14 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from .activation import ReLU
+from .conv import Conv2d
+from .linear import Linear
 from .module import Module, indent
 
 N = TypeVar("N", bound="_Numbered")
+
+_TAKE_RELU_ALONG = (Conv2d, Linear)
 
 
 class _Numbered(Module):
@@ -93,6 +98,9 @@ class _Numbered(Module):
 class Sequential(_Numbered):
     """Modules that are called one after the other, each on the last one's output, as ``torch.nn.Sequential``.
 
+    A ``Conv2d`` or ``Linear`` and the ``ReLU`` after it run as one operation, unless one of the two has hooks or is of
+    a subclass: the same bits, and one pass over memory less.
+
     Args:
         *args: modules, named "0", "1", ...; or one dictionary of modules by name.
 
@@ -110,9 +118,20 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """Pass the input through every module in turn."""
+        waiting: Any = None  # a layer that would take a ReLU along, if one comes next
         for module in self._modules.values():
-            input = module(input)  # type: ignore[misc]
-        return input
+            if waiting is not None:
+                if type(module) is ReLU and not module.has_hooks():
+                    input = waiting(input, activation="relu")
+                    waiting = None
+                    continue
+                input = waiting(input)
+                waiting = None
+            if type(module) in _TAKE_RELU_ALONG and not module.has_hooks():  # type: ignore[union-attr]
+                waiting = module
+            else:
+                input = module(input)  # type: ignore[misc]
+        return input if waiting is None else waiting(input)
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):

@@ -103,9 +103,10 @@ class Conv2d(Module):
         """Draw the weight and the bias anew."""
         fan_in_defaults_(self.weight, self.bias)
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, OH, OW)."""
-        return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    def forward(self, input: Tensor, activation: str | None = None) -> Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, OH, OW); ``activation`` as in ``conv2d``."""
+        geometry = (self.stride, self.padding, self.dilation, self.groups)
+        return F.conv2d(input, self.weight, self.bias, *geometry, activation=activation)
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"

@@ -53,9 +53,9 @@ class Linear(Module):
         """Draw the weight and the bias anew."""
         fan_in_defaults_(self.weight, self.bias)
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(..., in_features) -> (..., out_features)."""
-        return F.linear(input, self.weight, self.bias)
+    def forward(self, input: Tensor, activation: str | None = None) -> Tensor:
+        """(..., in_features) -> (..., out_features); ``activation`` as in ``linear``."""
+        return F.linear(input, self.weight, self.bias, activation=activation)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

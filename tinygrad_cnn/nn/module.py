@@ -69,12 +69,16 @@ class Module:
         what to change.
         """
         try:
-            if not (self._forward_pre_hooks or self._forward_hooks):
+            if not (self._forward_pre_hooks or self._forward_hooks):  # has_hooks(), without a call
                 return self.forward(*args, **kwargs)
             return self._call_with_hooks(args, kwargs)
         except ShapeError as error:
             explain(error, self, (*args, *kwargs.values()))
             raise
+
+    def has_hooks(self) -> bool:
+        """Whether a call runs forward hooks or pre-hooks."""
+        return bool(self._forward_pre_hooks or self._forward_hooks)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         output = None

@@ -61,6 +61,19 @@ class ReLUGrad(Op):
         return ReLUGrad.apply(upstream, out), None
 
 
+def fused(function: str, activation: str | None, plain: type[Op], with_relu: type[Op]) -> type[Op]:
+    """The operation that also applies the activation.
+
+    Raises:
+        ValueError: an activation other than None and ``"relu"``.
+    """
+    if activation is None:
+        return plain
+    if activation != "relu":
+        raise ValueError(f"{function}: activation must be None or 'relu', got {activation!r}")
+    return with_relu
+
+
 class Sigmoid(Op):
     """1 / (1 + exp(-x)), without overflow on either side."""
 

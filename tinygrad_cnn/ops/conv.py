@@ -12,7 +12,7 @@ Reference: V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep le
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ..autograd import Op, Tensor
 from ..errors import DTypeError, ShapeError
 from ..kernels._memory import ABSENT
 from . import buffers
+from .activation import ReLUGrad, fused
 from .layout import channels_last, nchw, nhwc, prepared
 from .window import Pair, check_image, on_batch, pair
 
@@ -33,6 +34,7 @@ class Conv2d(Op):
 
     saves_inputs = {0: (1,), 1: (0,)}  # noqa: RUF012
     makes_fresh_gradients = True
+    relu: ClassVar[bool] = False
     geometry: Geometry
 
     def forward(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
@@ -41,10 +43,10 @@ class Conv2d(Op):
         out = buffers.empty((x.shape[0], OH, OW, weight.shape[0]), x.dtype)
         bias = ABSENT[x.dtype] if bias is None else prepared(bias)
         workspace = _workspace("forward", x.shape, weight.shape, geometry, x.dtype)
-        kernels.conv.forward(x, weight, bias, geometry, workspace, out)
+        kernels.conv.forward(x, weight, bias, geometry, workspace, out, self.relu)
         return nchw(out)
 
-    def backward(self, grad: Tensor, x: Tensor | None, weight: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(self, grad: Tensor, x: Tensor | None, weight: Tensor | None, *_: Tensor) -> tuple[Tensor | None, ...]:
         grad = channels_last(grad)
         grad_x = grad_weight = grad_bias = None
         if weight is not None:
@@ -58,6 +60,18 @@ class Conv2d(Op):
         elif self.needs(2):
             grad_bias = ChannelSum.apply(grad)
         return grad_x, grad_weight, grad_bias if self.needs(2) else None
+
+
+class Conv2dReLU(Conv2d):
+    """max(convolution, 0) in one kernel: what is below 0 never goes to memory, and one pass over the image is saved."""
+
+    saves_outputs = (0,)
+    relu = True
+
+    def backward(
+        self, grad: Tensor, x: Tensor | None, weight: Tensor | None, *out: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        return super().backward(ReLUGrad.apply(grad, *out), x, weight)
 
 
 class ConvInputGrad(Op):
@@ -203,6 +217,8 @@ def conv2d(
     padding: int | Pair | str = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
+    *,
+    activation: str | None = None,
 ) -> Tensor:
     """Slide every filter over the image and add up the products (cross-correlation, as in all of deep learning).
 
@@ -216,6 +232,8 @@ def conv2d(
             added below or right.  Default 0.
         dilation: distance between the pixels that one window reads, 1 for neighbours.  Default 1.
         groups: split the channels into this many groups, each with O/groups filters of its own.  Default 1.
+        activation: ``"relu"`` to replace negative results by 0 in the same pass; default None.  (PyTorch has no such
+            argument; the bits are those of ``relu(conv2d(...))``.)
 
     Returns:
         (N, O, OH, OW), or (O, OH, OW), with ``OH = floor((H + 2·padding − dilation·(KH − 1) − 1) / stride) + 1``, in
@@ -224,6 +242,7 @@ def conv2d(
     Raises:
         ShapeError: shapes, sizes or groups that do not fit together; a window larger than the padded image.
         DTypeError: not Tensors of one floating-point dtype (PyTorch also convolves integers).
+        ValueError: an unknown activation.
 
     Reference:
         Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
@@ -250,11 +269,12 @@ def conv2d(
             f"{padded}; input.shape={input._array.shape}, weight.shape={weight._array.shape}, padding={padding}"
         )
     weight = channels_last(weight)
+    operation = fused("conv2d", activation, Conv2d, Conv2dReLU)
 
     def convolve(x: Tensor) -> Tensor:
         if border is not None:
             x = ZeroPad.apply(x, border=border)
-        return Conv2d.apply(x, weight, bias, geometry=geometry)
+        return operation.apply(x, weight, bias, geometry=geometry)
 
     return on_batch(convolve, input)
 

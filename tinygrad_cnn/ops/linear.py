@@ -8,7 +8,7 @@ The matrix products run on our own kernel, not on BLAS, so that the bits don't d
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..autograd import Op, Tensor
 from ..errors import DTypeError, ShapeError
 from ..kernels._memory import ABSENT
 from . import buffers
+from .activation import ReLUGrad, fused
 from .layout import prepared
 from .shape import squeeze, unsqueeze
 
@@ -26,12 +27,13 @@ class Linear(Op):
 
     saves_inputs = {0: (1,), 1: (0,)}  # noqa: RUF012
     makes_fresh_gradients = True
+    relu: ClassVar[bool] = False
 
     def forward(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-        out = product(_matrix(x), prepared(weight), False, True, bias)
+        out = product(_matrix(x), prepared(weight), False, True, bias, self.relu)
         return out.reshape(*x.shape[:-1], weight.shape[0])
 
-    def backward(self, grad: Tensor, x: Tensor | None, weight: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(self, grad: Tensor, x: Tensor | None, weight: Tensor | None, *_: Tensor) -> tuple[Tensor | None, ...]:
         grad_x = grad_weight = grad_bias = None
         if weight is not None:
             grad_x = LinearInputGrad.apply(grad, weight)
@@ -40,6 +42,18 @@ class Linear(Op):
         if self.needs(2):
             grad_bias = RowSum.apply(grad)
         return grad_x, grad_weight, grad_bias
+
+
+class LinearReLU(Linear):
+    """max(linear, 0) in one kernel."""
+
+    saves_outputs = (0,)
+    relu = True
+
+    def backward(
+        self, grad: Tensor, x: Tensor | None, weight: Tensor | None, *out: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        return super().backward(ReLUGrad.apply(grad, *out), x, weight)
 
 
 class LinearInputGrad(Op):
@@ -104,13 +118,15 @@ class RowExpand(Op):
         return (RowSum.apply(grad),)
 
 
-def product(a: np.ndarray, b: np.ndarray, trans_a: bool, trans_b: bool, bias: np.ndarray | None = None) -> np.ndarray:
-    """``op(a) @ op(b) + bias`` of two matrices that a kernel can read, as a new array."""
+def product(
+    a: np.ndarray, b: np.ndarray, trans_a: bool, trans_b: bool, bias: np.ndarray | None = None, relu: bool = False
+) -> np.ndarray:
+    """``op(a) @ op(b) + bias`` of two matrices that a kernel can read, as a new array; with ``relu`` at least 0."""
     dtype = a.dtype
     out = buffers.empty((a.shape[1 if trans_a else 0], b.shape[0 if trans_b else 1]), dtype)
     size = kernels.matmul.workspace_size(a.shape, b.shape, trans_a, trans_b, dtype)
     bias = ABSENT[dtype] if bias is None else prepared(bias)
-    kernels.matmul.matmul(a, b, trans_a, trans_b, bias, buffers.empty((size,), dtype), out)
+    kernels.matmul.matmul(a, b, trans_a, trans_b, bias, buffers.empty((size,), dtype), out, relu)
     return out
 
 
@@ -121,13 +137,15 @@ def _matrix(x: np.ndarray) -> np.ndarray:
     return prepared(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None) -> Tensor:
     """``input @ weight.T + bias``: every output is a weighted sum of all inputs.
 
     Args:
         input: (..., K), at least one dimension; float32 or float64.
         weight: (O, K), or (K,) for a single output without a dimension of its own; input's dtype.
         bias: (O,), or () where weight is (K,); default none.
+        activation: ``"relu"`` to replace negative results by 0 in the same pass; default None.  (PyTorch has no such
+            argument.)
 
     Returns:
         (..., O), or (...) where weight is (K,).  The bits do not depend on the number of threads.
@@ -135,6 +153,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Raises:
         ShapeError: shapes that do not fit together.
         DTypeError: not Tensors of one floating-point dtype (PyTorch also multiplies integers).
+        ValueError: an unknown activation.
     """
     for argument, value in (("input", input), ("weight", weight), ("bias", bias)):
         if not isinstance(value, Tensor) and not (value is None and argument == "bias"):
@@ -149,9 +168,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         )
     if bias is not None:
         _check_bias(bias, weight)
+    operation = fused("linear", activation, Linear, LinearReLU)
     if w.ndim == 2:
-        return Linear.apply(input, weight, bias)
-    return squeeze(Linear.apply(input, unsqueeze(weight, 0), None if bias is None else unsqueeze(bias, 0)), -1)
+        return operation.apply(input, weight, bias)
+    return squeeze(operation.apply(input, unsqueeze(weight, 0), None if bias is None else unsqueeze(bias, 0)), -1)
 
 
 def _check_bias(bias: Tensor, weight: Any) -> None:
