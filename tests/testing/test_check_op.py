@@ -146,9 +146,9 @@ def test_against_torch():
 
 def test_geometries_are_cases_of_our_layers():
     convolutions = st.builds(lambda geometry, seed: geometry.case(seed), conv_geometries(), seeds)
-    check_op(F.conv2d, convolutions, max_examples=EXAMPLES)
+    check_op(F.conv2d, convolutions, max_examples=4)
     poolings = st.builds(lambda geometry, seed: geometry.case(seed), pool_geometries(), seeds)
-    check_op(F.max_pool2d, poolings, max_examples=EXAMPLES)
+    check_op(F.max_pool2d, poolings, max_examples=4)
 
 
 @pytest.mark.parametrize("drawn", [np.ones(2), tg.ones(2, dtype=tg.float64), Case((np.ones(2),)), (np.ones(2), None)])
