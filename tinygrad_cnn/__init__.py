@@ -8,7 +8,8 @@ The flat namespace of PyTorch's: every name here is defined and documented in th
 import warnings as _warnings
 
 # inf - inf is NaN, and exp(1000) is inf: in PyTorch silently, in NumPy with a RuntimeWarning.  What our own modules
-# compute is silent too; the user's NumPy code goes on warning.  (np.errstate around every operation costs 0.3 µs each.)
+# compute is silent too, while the user's own NumPy code goes on warning.  A filter looks at the module that called the
+# ufunc, so operations call ufuncs (np.add.reduce, not x.sum(), which is a Python function in NumPy's own module).
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_cnn\.")
 
 from . import ops  # importing it gives Tensor its methods

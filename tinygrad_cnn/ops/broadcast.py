@@ -34,7 +34,7 @@ class SumTo(Op):
         axes = tuple(range(added)) + tuple(
             added + i for i, size in enumerate(self.shape) if size == 1 and x.shape[added + i] != 1
         )
-        return x.sum(axis=axes, keepdims=True).reshape(self.shape)
+        return np.add.reduce(x, axis=axes, keepdims=True).reshape(self.shape)
 
     def backward(self, grad: Tensor) -> tuple[Tensor]:
         return (Expand.apply(grad, shape=self.source),)

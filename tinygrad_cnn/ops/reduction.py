@@ -45,7 +45,7 @@ class Sum(Op):
     keepdim: bool
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        return x.sum(axis=self.dims, dtype=x.dtype, keepdims=self.keepdim)
+        return np.add.reduce(x, axis=self.dims, dtype=x.dtype, keepdims=self.keepdim)
 
     def backward(self, grad: Tensor) -> tuple[Tensor]:
         return (restored(grad, self.input_shape(0), self.dims, self.keepdim),)
@@ -60,7 +60,7 @@ class Prod(Op):
     keepdim: bool
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        return x.prod(axis=self.dim, dtype=x.dtype, keepdims=self.keepdim)
+        return np.multiply.reduce(x, axis=self.dim, dtype=x.dtype, keepdims=self.keepdim)
 
     def backward(self, grad: Tensor, x: Tensor, out: Tensor) -> tuple[Tensor]:
         dims = (self.dim,)
@@ -105,8 +105,8 @@ class CumSum(Op):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         if not self.reverse:
-            return np.cumsum(x, axis=self.dim, dtype=x.dtype)
-        return np.flip(np.cumsum(np.flip(x, self.dim), axis=self.dim, dtype=x.dtype), self.dim)
+            return np.add.accumulate(x, axis=self.dim, dtype=x.dtype)
+        return np.flip(np.add.accumulate(np.flip(x, self.dim), axis=self.dim, dtype=x.dtype), self.dim)
 
     def backward(self, grad: Tensor) -> tuple[Tensor]:
         return (CumSum.apply(grad, dim=self.dim, reverse=not self.reverse),)
@@ -367,7 +367,7 @@ class CumProd(Op):
     dim: int
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        return np.cumprod(x, axis=self.dim, dtype=x.dtype)
+        return np.multiply.accumulate(x, axis=self.dim, dtype=x.dtype)
 
     def backward(self, grad: Tensor, x: Tensor) -> tuple[Tensor]:
         # d out[k] / d x[j] is the product of x[0..k] without x[j], for j <= k: exact beside zeros, O(n) products each.
