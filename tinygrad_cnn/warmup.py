@@ -44,14 +44,15 @@ def _differentiate(out: Tensor) -> None:
 
 def _convolutions(dtype: np.dtype[Any]) -> None:
     """Every algorithm of `kernels.conv.choose`, forward and backward."""
-    for channels, filters, size, options in (
+    cases: tuple[tuple[int, int, int, dict[str, Any]], ...] = (
         (2, 3, 3, {"padding": 1}),  # direct with a padded copy, fold
         (20, 20, 3, {"stride": 2, "padding": 1}),  # direct in phases
         (32, 32, 3, {"padding": 1}),  # Winograd F(2x2)
         (64, 64, 3, {"padding": 1}),  # Winograd F(4x4)
         (4, 4, 3, {"groups": 4}),  # depthwise
-    ):
-        group = channels // int(options.get("groups", 1))
+    )
+    for channels, filters, size, options in cases:
+        group = channels // options.get("groups", 1)
         x, weight = _random(dtype, 2, channels, 9, 9), _random(dtype, filters, group, size, size)
         _differentiate(F.conv2d(x, weight, _random(dtype, filters), **options))
 

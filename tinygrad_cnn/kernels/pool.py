@@ -24,6 +24,8 @@ import numpy as np
 from numba import prange
 
 from ._jit import helper, kernel
+from ._simd import address
+from ._windows import max_window, spread_window
 
 
 @kernel
@@ -43,52 +45,36 @@ def max_forward(x, KH, KW, sh, sw, ph, pw, dh, dw, out, places):
 
 @helper
 def _max_row(x, n, i, KH, KW, sh, sw, ph, pw, dh, dw, out, places):
-    """One row of windows: up to three neighbours in a window compete with its best so far, in one pass over channels.
-
-    ``not (value <= best)`` and not ``value > best``: a NaN wins. A place that is there twice changes nothing. Three,
-    because with four the compiler gives up proving that inputs and outputs don't overlap, and does not vectorise.
-    """
+    """One row of windows. Those inside the image differ by an offset only; a window of 2x2 is unrolled."""
     H, W, C = x.shape[1:]
-    number = places.dtype.type
+    OH, OW = out.shape[1], out.shape[2]
+    zero, number = out.dtype.type(0), places.dtype.type(0)
+    item, place_item = out.itemsize, places.itemsize
     top = i * sh - ph
     p0, p1 = _valid(top, KH, dh, H)
-    for j in range(out.shape[2]):
+    row_step, column_step = dh * W * C * item, dw * C * item
+    row = address(x) + (n * H + top + p0 * dh) * W * C * item
+    target = address(out) + (n * OH + i) * OW * C * item
+    place = address(places) + (n * OH + i) * OW * C * place_item
+    for j in range(OW):
         left = j * sw - pw
-        q0, q1 = _valid(left, KW, dw, W)
+        q0, q1 = 0, KW
+        if left < 0 or left + (KW - 1) * dw >= W:
+            q0, q1 = _valid(left, KW, dw, W)
+        source = row + (left + q0 * dw) * C * item
         if p0 >= p1 or q0 >= q1:
             for c in range(C):
                 out[n, i, j, c] = -np.inf
                 places[n, i, j, c] = 0
-            continue
-        for p in range(p0, p1):
-            h = top + p * dh
-            for q in range(q0, q1, 3):
-                q_b, q_d = min(q + 1, q1 - 1), min(q + 2, q1 - 1)
-                w_a, w_b, w_d = left + q * dw, left + q_b * dw, left + q_d * dw
-                k_a, k_b, k_d = number(p * KW + q), number(p * KW + q_b), number(p * KW + q_d)
-                if p == p0 and q == q0:
-                    for c in range(C):
-                        best, place = x[n, h, w_a, c], k_a
-                        value = x[n, h, w_b, c]
-                        stays = value <= best
-                        best, place = best if stays else value, place if stays else k_b
-                        value = x[n, h, w_d, c]
-                        stays = value <= best
-                        out[n, i, j, c] = best if stays else value
-                        places[n, i, j, c] = place if stays else k_d
-                else:
-                    for c in range(C):
-                        best, place = out[n, i, j, c], places[n, i, j, c]
-                        value = x[n, h, w_a, c]
-                        stays = value <= best
-                        best, place = best if stays else value, place if stays else k_a
-                        value = x[n, h, w_b, c]
-                        stays = value <= best
-                        best, place = best if stays else value, place if stays else k_b
-                        value = x[n, h, w_d, c]
-                        stays = value <= best
-                        out[n, i, j, c] = best if stays else value
-                        places[n, i, j, c] = place if stays else k_d
+        elif p1 - p0 == 2 and q1 - q0 == 2 and KW == 2 and p0 == 0:
+            max_window(2, 2, source, row_step, column_step, 0, 2, C, target, place, zero, number)
+        else:
+            first = p0 * KW + q0
+            max_window(
+                p1 - p0, q1 - q0, source, row_step, column_step, first, KW, C, target, place, zero, number
+            )  # fmt: skip
+        target += C * item
+        place += C * place_item
 
 
 @helper
@@ -113,7 +99,10 @@ def max_backward(grad, places, KH, KW, sh, sw, ph, pw, dh, dw, out):
     """
     N, H, _, _ = out.shape
     OH = grad.shape[1]
-    disjoint = sh > dh * (KH - 1) and sw > dw * (KW - 1)  # then a pixel is in one window at most
+    if sh > dh * (KH - 1) and sw > dw * (KW - 1):  # then a pixel is in one window at most
+        for row in prange(N * OH):
+            _spread_windows(grad, places, row // OH, row % OH, KH, KW, sh, sw, ph, pw, dh, dw, out)
+        return
     for row in prange(N * H):
         n, h = row // H, row % H
         out[n, h] = 0
@@ -121,11 +110,46 @@ def max_backward(grad, places, KH, KW, sh, sw, ph, pw, dh, dw, out):
             above = h + ph - p * dh
             if above < 0 or above % sh or above // sh >= OH:
                 continue
-            _spread_row(grad, places, n, above // sh, h, p, KW, sw, pw, dw, disjoint, out)
+            _add_row(grad, places, n, above // sh, h, p, KW, sw, pw, dw, out)
 
 
 @helper
-def _spread_row(grad, places, n, i, h, p, KW, sw, pw, dw, disjoint, out):
+def _spread_windows(grad, places, n, i, KH, KW, sh, sw, ph, pw, dh, dw, out):
+    """One row of windows that share no pixel, and the rows of pixels from there to the next windows."""
+    H, W, C = out.shape[1:]
+    OH, OW = grad.shape[1], grad.shape[2]
+    zero, number = out.dtype.type(0), places.dtype.type(0)
+    item, place_item = out.itemsize, places.itemsize
+    row_step, column_step = dh * W * C * item, dw * C * item
+    top = i * sh - ph
+    begin = max(0, top) if i else 0
+    end = max(begin, min(H, top + sh)) if i < OH - 1 else H
+    if end - begin != KH or sh != KH or sw != KW or OW * sw != W or pw:  # some pixels are in no window
+        out[n, begin:end] = 0
+    for j in range(OW):
+        left = j * sw - pw
+        inside = top >= 0 and left >= 0 and top + (KH - 1) * dh < H and left + (KW - 1) * dw < W
+        if KH == 2 and KW == 2 and inside:
+            where = ((n * OH + i) * OW + j) * C
+            target = address(out) + ((n * H + top) * W + left) * C * item
+            spread_window(
+                2, 2, address(grad) + where * item, address(places) + where * place_item, C, target, row_step,
+                column_step, zero, number,
+            )  # fmt: skip
+            continue
+        for p in range(KH):
+            for q in range(KW):
+                h, w = top + p * dh, left + q * dw
+                if h < 0 or h >= H or w < 0 or w >= W:
+                    continue
+                winner = places.dtype.type(p * KW + q)
+                for c in range(C):
+                    value = grad[n, i, j, c]
+                    out[n, h, w, c] = value if places[n, i, j, c] == winner else zero
+
+
+@helper
+def _add_row(grad, places, n, i, h, p, KW, sw, pw, dw, out):
     """What row i of windows gives to row h of pixels, which is row p of these windows."""
     W, C = out.shape[2:]
     zero = out.dtype.type(0)
@@ -134,15 +158,10 @@ def _spread_row(grad, places, n, i, h, p, KW, sw, pw, dw, disjoint, out):
             w = j * sw + q * dw - pw
             if w < 0 or w >= W:
                 continue
-            number = places.dtype.type(p * KW + q)
-            if disjoint:
-                for c in range(C):
-                    value = grad[n, i, j, c]
-                    out[n, h, w, c] = value if places[n, i, j, c] == number else zero
-            else:
-                for c in range(C):
-                    value = grad[n, i, j, c]
-                    out[n, h, w, c] += value if places[n, i, j, c] == number else zero
+            winner = places.dtype.type(p * KW + q)
+            for c in range(C):
+                value = grad[n, i, j, c]
+                out[n, h, w, c] += value if places[n, i, j, c] == winner else zero
 
 
 @kernel
