@@ -1,7 +1,9 @@
 """See inside a network: what every layer does to an image, what it costs, and how these numbers come about."""
 
+from .explain import explain, explain_grad
+from .explanations import Explanation, GradientExplanation
 from .plan import Plan, plan
 from .rows import Row
 from .summary import summary
 
-__all__ = ["Plan", "Row", "plan", "summary"]
+__all__ = ["Explanation", "GradientExplanation", "Plan", "Row", "explain", "explain_grad", "plan", "summary"]

@@ -133,16 +133,41 @@ def _output_or_break(row: Row) -> str:
 
 def _grid(columns: Sequence[Column], rows: Sequence[Row], headings: bool = True) -> str:
     cells = [[column.cell(row) for column in columns] for row in rows]
-    lines = [[column.heading for column in columns], *cells] if headings else cells
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    return grid([column.heading for column in columns] if headings else None, cells, [c.right for c in columns])
+
+
+def grid(headings: Sequence[str] | None, cells: Sequence[Sequence[str]], right: Sequence[bool] | None = None) -> str:
+    """Texts as a table with a line under the headings; columns without any text are left out.
+
+    Args:
+        headings: one per column, or None.
+        cells: the lines.
+        right: per column whether it is aligned to the right.  Default: all are.
+    """
+    lines = [*([] if headings is None else [headings]), *cells]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    right = [True] * len(widths) if right is None else right
     kept = [i for i, width in enumerate(widths) if width]
     text = [
-        "  ".join(line[i].rjust(widths[i]) if columns[i].right else line[i].ljust(widths[i]) for i in kept).rstrip()
+        "  ".join(line[i].rjust(widths[i]) if right[i] else line[i].ljust(widths[i]) for i in kept).rstrip()
         for line in lines
     ]
-    if headings:
+    if headings is not None:
         text.insert(1, "─" * max(map(len, text)))
     return "\n".join(text)
+
+
+def markdown_grid(
+    headings: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool] | None = None
+) -> list[str]:
+    """Texts as the lines of a table in Markdown; arguments as ``grid``."""
+
+    def line(texts: Sequence[str]) -> str:
+        return "| " + " | ".join(text.replace("|", "\\|").replace("*", "\\*") for text in texts) + " |"
+
+    right = [True] * len(headings) if right is None else right
+    rule = "|" + "|".join("---:" if r else "---" for r in right) + "|"
+    return [line(headings), rule, *map(line, cells)]
 
 
 def _all_columns(plan: Plan) -> list[Column]:
@@ -160,16 +185,12 @@ def _all_columns(plan: Plan) -> list[Column]:
 def markdown(plan: Plan) -> str:
     """One table with all numbers and formulas, then the sums and the warnings."""
 
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("*", "\\*") for cell in cells) + " |"
-
     columns = _all_columns(plan)
+    cells = [[column.cell(row) for column in columns] for row in plan.rows]
     lines = [
         f"**{plan.name}**, input {_input(plan.input_shape)}",
         "",
-        line([column.heading for column in columns]),
-        "|" + "|".join("---:" if column.right else "---" for column in columns) + "|",
-        *(line([column.cell(row) for column in columns]) for row in plan.rows),
+        *markdown_grid([column.heading for column in columns], cells, [column.right for column in columns]),
         "",
         *(f"- {sentence}" for sentence in totals(plan)),
         *(f"- **warning:** {warning}" for warning in plan.warnings),
