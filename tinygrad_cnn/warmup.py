@@ -77,7 +77,7 @@ def _average_pooling(dtype: np.dtype[Any]) -> None:
 def _elementwise(dtype: np.dtype[Any]) -> None:
     x = _random(dtype, 4, 4, 32, 32)  # small arrays are left to NumPy
     _differentiate(F.dropout(F.relu(x), 0.5))
-    _differentiate(F.relu(x).flatten(1))
+    _differentiate((F.relu(x) + x).flatten(1))
 
 
 def _batch_norm(dtype: np.dtype[Any]) -> None:

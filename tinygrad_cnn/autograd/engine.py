@@ -64,13 +64,10 @@ class _Walk:
                 self.owned.add(edge)
         elif grad._array.shape != current._array.shape:
             raise _wrong_shape(source, grad, current._array.shape)
-        elif self.create_graph:
-            places[index] = current + grad
-            self.owned.add(edge)
-        elif edge in self.owned:
+        elif edge in self.owned and not self.create_graph:
             np.add(current._array, grad._array, out=current._array)
         else:
-            places[index] = wrap(np.add(current._array, grad._array))
+            places[index] = current + grad  # recorded if create_graph
             self.owned.add(edge)
 
     def run(self) -> None:

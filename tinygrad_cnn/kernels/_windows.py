@@ -117,7 +117,7 @@ def spread_window(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, _, grad, places, channels, out, row_step, column_step, _, _ = args
-        rows, columns = (_literal(kind) for kind in signature.args[:2])
+        rows, columns = (kind.literal_value for kind in signature.args[:2])
         emit = _WindowEmitter(builder, signature.args[8], signature.args[9])
 
         def one_vector(channel: Any, mask: Any) -> None:

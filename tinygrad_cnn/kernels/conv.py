@@ -81,8 +81,8 @@ def choose(
         return Choice("empty", "a sum over nothing, or nothing to sum")
     if geometry.groups > 1 and geometry.groups == x_shape[3] == weight_shape[0]:
         return Choice("depthwise", "every channel has one filter of its own: no sum over channels")
-    if kind == "input_grad" and geometry.groups == 1 and x_shape[3] <= lanes(dtype) and weight_shape[1:3] != (1, 1):
-        return Choice("fold", "few channels: a product over them would leave the vectors half empty")
+    if kind == "input_grad" and geometry.groups == 1 and x_shape[3] < lanes(dtype) and weight_shape[1:3] != (1, 1):
+        return Choice("fold", "fewer channels than a vector has lanes: a product over them would multiply many zeros")
     if (
         allow_winograd
         and kind != "weight_grad"

@@ -1,4 +1,4 @@
-"""Elementwise loops that networks spend time in: ReLU and its gradient, and the product with a dropout mask.
+"""Elementwise loops that networks spend time in: sums, ReLU and its gradient, and the product with a dropout mask.
 
 All arrays are flat views (n,) of one memory order; the threads share the elements. Both sides of a choice are loaded
 before it is made, so that the compiler can turn it into a vector select.
@@ -9,6 +9,13 @@ from __future__ import annotations
 from numba import prange
 
 from ._jit import kernel
+
+
+@kernel
+def add(a, b, out):
+    """``out = a + b``."""
+    for i in prange(out.size):
+        out[i] = a[i] + b[i]
 
 
 @kernel

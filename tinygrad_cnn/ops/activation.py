@@ -19,9 +19,6 @@ from .elementwise import Exp, Log1p, Neg, floating, one_minus
 from .inplace import replace
 from .selection import maximum, where
 
-LARGE = 1 << 14
-"""From this many elements on, ReLU runs on all threads into a reused buffer; below, NumPy's loop is as quick."""
-
 
 class ReLU(Op):
     """max(x, 0); relu(NaN) = NaN."""
@@ -30,7 +27,7 @@ class ReLU(Op):
     makes_fresh_gradients = True
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        if x.size >= LARGE and x.dtype.kind == "f":
+        if x.size >= buffers.LARGE and x.dtype.kind == "f":
             out = buffers.empty_like(x)
             views = flat_views(out, x)
             if views is not None:
@@ -49,7 +46,7 @@ class ReLUGrad(Op):
     makes_fresh_gradients = True
 
     def forward(self, grad: np.ndarray, out: np.ndarray) -> np.ndarray:
-        if grad.size >= LARGE and grad.dtype.kind == "f":
+        if grad.size >= buffers.LARGE and grad.dtype.kind == "f":
             result = buffers.empty_like(out)
             views = flat_views(result, grad, out)
             if views is not None:

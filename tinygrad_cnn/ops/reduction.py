@@ -45,7 +45,7 @@ class Sum(Op):
     keepdim: bool
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        return np.add.reduce(x, axis=self.dims, dtype=x.dtype, keepdims=self.keepdim)
+        return np.add.reduce(x, axis=self.dims, dtype=x.dtype, keepdims=self.keepdim)  # type: ignore[call-overload]
 
     def backward(self, grad: Tensor) -> tuple[Tensor]:
         return (restored(grad, self.input_shape(0), self.dims, self.keepdim),)
@@ -60,7 +60,7 @@ class Prod(Op):
     keepdim: bool
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        return np.multiply.reduce(x, axis=self.dim, dtype=x.dtype, keepdims=self.keepdim)
+        return np.multiply.reduce(x, self.dim, x.dtype, keepdims=self.keepdim)  # type: ignore[call-overload]
 
     def backward(self, grad: Tensor, x: Tensor, out: Tensor) -> tuple[Tensor]:
         dims = (self.dim,)
