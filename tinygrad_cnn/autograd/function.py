@@ -169,10 +169,11 @@ class FunctionNode(Op):
         tensors = tuple(a if isinstance(a, Tensor) else None for a in args)
         self.inputs = tuple(None if t is None else (t._array.shape, t._array.dtype) for t in tensors)
         self.output_dtypes = tuple(t._array.dtype for t in made)
-        edges = tuple(edge_of(t) if t is not None and t.requires_grad else None for t in tensors)
-        outputs = self._record(tensors, edges, 0, tuple(t._array for t in made))
+        self.edges = tuple(edge_of(t) if t is not None and t.requires_grad else None for t in tensors)
+        outputs = [wrap(t._array) for t in made]
+        self._record(tensors, 0, tuple(outputs))
         self.saved = [None if t is None else self._kept(t, made) for t in self.ctx._to_save]
-        return list(outputs)
+        return outputs
 
     def _kept(self, tensor: Tensor, made: Sequence[Tensor]) -> Saved:
         index = next((i for i, t in enumerate(made) if t is tensor), None)

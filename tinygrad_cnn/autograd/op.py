@@ -13,15 +13,11 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ..errors import GraphError
 from .anomaly import inspect_call
 from .grad_mode import anomaly, inference, recording
 from .tensor import Edge, Tensor, link_view, refresh_view, wrap
 
-_ndarray = np.ndarray
-_new = object.__new__
 _next_sequence = itertools.count().__next__
 
 
@@ -97,13 +93,14 @@ class Op:
         Returns:
             A Tensor, or a tuple of Tensors if ``forward`` returned a tuple.
         """
-        node = _new(cls)
+        node = cls()
         if static:
             node.__dict__.update(static)
+        arrays: list[Any] = []
+        needed = 0  # a bit per input whose gradient is wanted
         if recording.get():
-            arrays: list[Any] = []
             edges: list[Edge | None] = []
-            needed, bit = 0, 1  # a bit per input whose gradient is wanted
+            bit = 1
             for t in inputs:
                 if t is None:
                     arrays.append(None)
@@ -120,35 +117,30 @@ class Op:
                 else:
                     edges.append(None)
                 bit += bit
-            result = node.forward(*arrays)
             if needed:
-                outputs = node._record(inputs, tuple(edges), needed, result)
-            else:
-                outputs = wrap(result) if type(result) is not tuple else tuple(map(wrap, result))
+                node.edges = tuple(edges)
         else:
-            result = node.forward(*[None if t is None else t._array for t in inputs])
-            outputs = wrap(result) if type(result) is not tuple else tuple(map(wrap, result))
-            if inference.get():
-                _mark_inference(outputs)
+            for t in inputs:
+                arrays.append(None if t is None else t._array)
+        # Python calls a function with a fixed number of arguments 0.15 µs faster than one with a star.
+        result = node.forward(arrays[0], arrays[1]) if len(arrays) == 2 else node.forward(*arrays)
+        outputs = wrap(result) if type(result) is not tuple else tuple(map(wrap, result))
+        if needed:
+            node._record(inputs, needed, outputs)
+        elif inference.get():
+            _mark_inference(outputs)
         if cls.is_view:
             link_view(outputs, inputs[0], cls, static)  # type: ignore[arg-type]
         return outputs
 
-    def _record(
-        self, inputs: tuple[Tensor | None, ...], edges: tuple[Edge | None, ...], needed: int, result: Any
-    ) -> Any:
-        """Make this node part of the graph: number it, connect it, wrap its outputs, save what backward declared."""
-        self.edges = edges
+    def _record(self, inputs: tuple[Tensor | None, ...], needed: int, outputs: Any) -> None:
+        """Make this node part of the graph: number it, connect its outputs, save what backward declared."""
         self.sequence = _next_sequence()
-        outputs: Any
-        if type(result) is not tuple:
-            outputs = _new(Tensor)
-            outputs._array = result = result if type(result) is _ndarray else np.asarray(result)
+        if type(outputs) is not tuple:
             outputs._node = self
             outputs._requires_grad = True
-            self.output_shapes = (result.shape,)
+            self.output_shapes = (outputs._array.shape,)
         else:
-            outputs = tuple(map(wrap, result))
             for index, output in enumerate(outputs):
                 if output._array.dtype.kind == "f":
                     output._node, output._index, output._requires_grad = self, index, True
@@ -157,7 +149,6 @@ class Op:
             self._save(inputs, needed, outputs)
         if anomaly.get():
             inspect_call(self, inputs, outputs)
-        return outputs
 
     def _save(self, inputs: tuple[Tensor | None, ...], needed: int, outputs: Any) -> None:
         edges = self.edges

@@ -99,7 +99,7 @@ def binary_operands(name: str, input: Any, other: Any, floating: bool = False) -
     """
     if isinstance(input, Tensor) and isinstance(other, Tensor):
         a, b = input._array, other._array
-        if a.dtype is b.dtype and (a.dtype.kind == "f" or not floating):  # by far the most frequent case
+        if a.dtype is b.dtype and (not floating or a.dtype.kind == "f"):  # by far the most frequent case
             if a.shape != b.shape:
                 broadcast_shape(name, a.shape, b.shape)
             return input, other
