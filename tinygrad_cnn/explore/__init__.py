@@ -2,8 +2,21 @@
 
 from .explain import explain, explain_grad
 from .explanations import Explanation, GradientExplanation
+from .findings import Finding
+from .lint import lint
 from .plan import Plan, plan
 from .rows import Row
 from .summary import summary
 
-__all__ = ["Explanation", "GradientExplanation", "Plan", "Row", "explain", "explain_grad", "plan", "summary"]
+__all__ = [
+    "Explanation",
+    "Finding",
+    "GradientExplanation",
+    "Plan",
+    "Row",
+    "explain",
+    "explain_grad",
+    "lint",
+    "plan",
+    "summary",
+]
