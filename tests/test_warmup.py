@@ -12,7 +12,7 @@ from tinygrad_cnn import kernels
 from tinygrad_cnn.diagnostics import examine
 from tinygrad_cnn.warmup import warmup
 
-ONLY_FLOAT32 = {"conv_winograd"}
+ONLY_FLOAT32 = {"conv_winograd", "conv_winograd_weight"}
 ONLY_SERIAL = {"random.bernoulli"}
 
 

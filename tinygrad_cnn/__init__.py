@@ -216,7 +216,7 @@ from .ops.gathering import (
 from .ops.interop import can_cast, from_dlpack, is_floating_point, is_tensor, numel, promote_types, result_type
 
 # ---- networks
-from .ops.conv import conv2d
+from .ops.conv import conv2d, get_float32_matmul_precision, set_float32_matmul_precision
 from .ops.dropout import dropout
 from .ops.norm import batch_norm
 from .ops.pooling import max_pool2d

@@ -113,16 +113,16 @@ def input_grad(case: Case, grad: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return padded[:, ph : ph + H, pw : pw + W]
 
 
-def run(conv: Any, case: Case, arrays: dict[str, np.ndarray], allow_winograd: bool = True) -> None:
+def run(conv: Any, case: Case, arrays: dict[str, np.ndarray], allow_large_tiles: bool = True) -> None:
     """All three kernels, on arrays that the caller made: see `array_shapes`."""
     geometry = conv.Geometry(case.stride, case.padding, case.dilation, case.groups)
     a = arrays
-    conv.forward(a["x"], a["weight"], a["bias"], geometry, a["forward"], a["out"], allow_winograd=allow_winograd)
-    conv.input_grad(a["grad"], a["weight"], geometry, a["input_grad"], a["out_x"], allow_winograd)
-    conv.weight_grad(a["x"], a["grad"], geometry, a["weight_grad"], a["out_weight"], a["out_bias"], allow_winograd)
+    conv.forward(a["x"], a["weight"], a["bias"], geometry, a["forward"], a["out"], allow_large_tiles=allow_large_tiles)
+    conv.input_grad(a["grad"], a["weight"], geometry, a["input_grad"], a["out_x"], allow_large_tiles)
+    conv.weight_grad(a["x"], a["grad"], geometry, a["weight_grad"], a["out_weight"], a["out_bias"], allow_large_tiles)
 
 
-def array_shapes(conv: Any, case: Case, dtype: Any, allow_winograd: bool = True) -> dict[str, tuple[int, ...]]:
+def array_shapes(conv: Any, case: Case, dtype: Any, allow_large_tiles: bool = True) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all arrays of `run`, workspaces included."""
     geometry = conv.Geometry(case.stride, case.padding, case.dilation, case.groups)
     shapes: dict[str, tuple[int, ...]] = {
@@ -137,6 +137,6 @@ def array_shapes(conv: Any, case: Case, dtype: Any, allow_winograd: bool = True)
     }
     for kind in ("forward", "input_grad", "weight_grad"):
         shapes[kind] = (
-            conv.workspace_size(kind, case.x_shape, case.weight_shape, geometry, np.dtype(dtype), allow_winograd),
+            conv.workspace_size(kind, case.x_shape, case.weight_shape, geometry, np.dtype(dtype), allow_large_tiles),
         )
     return shapes

@@ -37,11 +37,11 @@ UGLY = {
 }
 
 
-def filled(case: Case, dtype: type, seed: int, allow_winograd: bool = True) -> dict[str, np.ndarray]:
+def filled(case: Case, dtype: type, seed: int, allow_large_tiles: bool = True) -> dict[str, np.ndarray]:
     """Inputs drawn, outputs and workspaces full of NaN, so that an unwritten element can't hide."""
     rng = np.random.default_rng(seed)
     arrays = {}
-    for name, shape in array_shapes(kernels.conv, case, dtype, allow_winograd).items():
+    for name, shape in array_shapes(kernels.conv, case, dtype, allow_large_tiles).items():
         drawn = name in ("x", "weight", "bias", "grad")
         arrays[name] = rng.standard_normal(shape).astype(dtype) if drawn else np.full(shape, np.nan, dtype)
     return arrays
@@ -55,9 +55,9 @@ def assert_close(name: str, actual: np.ndarray, expected: np.ndarray, scale: np.
         assert error <= limit, f"{name}: error {error:.2e} of the terms' sizes"
 
 
-def check(case: Case, dtype: type, seed: int, allow_winograd: bool = True) -> None:
-    arrays = filled(case, dtype, seed, allow_winograd)
-    run(kernels.conv, case, arrays, allow_winograd)
+def check(case: Case, dtype: type, seed: int, allow_large_tiles: bool = True) -> None:
+    arrays = filled(case, dtype, seed, allow_large_tiles)
+    run(kernels.conv, case, arrays, allow_large_tiles)
     x, weight, bias, grad = (arrays[name] for name in ("x", "weight", "bias", "grad"))
     size_x, size_w, size_g = np.abs(x), np.abs(weight), np.abs(grad)
     limit = 2e-6 if dtype is np.float32 else 1e-14
@@ -93,8 +93,8 @@ def test_ugly_geometries(case: Case, dtype: type) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.float32, np.float64]), st.booleans())
-def test_any_geometry(seed: int, dtype: type, allow_winograd: bool) -> None:
-    check(random_case(np.random.default_rng(seed)), dtype, seed, allow_winograd)
+def test_any_geometry(seed: int, dtype: type, allow_large_tiles: bool) -> None:
+    check(random_case(np.random.default_rng(seed)), dtype, seed, allow_large_tiles)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -228,7 +228,9 @@ def test_choice_is_explained() -> None:
         choice = conv.choose(*arguments)
         assert choice.name == name
         assert len(choice.reason) > 10
-    assert conv.choose(*names["winograd F(4x4)"], allow_winograd=False).name == "direct"
+    assert conv.choose(*names["winograd F(4x4)"], allow_large_tiles=False).name == "winograd F(2x2)"
+    many = ("weight_grad", (8, 4, 4, 512), (512, 3, 3, 512), plain, np.float32)
+    assert conv.choose(*many).name == "direct"
 
 
 @pytest.mark.parametrize("m", [2, 4])
@@ -258,6 +260,25 @@ def test_error_against_a_plain_float32_sum(channels: int, filters: int, limit: f
                     plain += seen[:, :, :, p, q, c, None] * arrays["weight"][:, p, q, c]
         plain += arrays["bias"]
         ratios.append(np.abs(arrays["out"] - exact).max() / np.abs(plain - exact).max())
+    assert np.median(ratios) <= limit
+
+
+@pytest.mark.parametrize(("channels", "filters", "limit"), [(16, 16, 2.0), (32, 32, 2.0), (64, 32, 5.0)])
+def test_error_of_the_weight_gradient(channels: int, filters: int, limit: float) -> None:
+    """The same limits, against adding up one pixel after the other in float32."""
+    case = Case(2, (12, 11), channels, filters, (3, 3), padding=(1, 1))
+    ratios = []
+    for seed in range(20):
+        arrays = filled(case, np.float32, seed)
+        run(kernels.conv, case, arrays)
+        seen = geometries.windows(case, arrays["x"])[..., 0, :].reshape(-1, 9 * channels)
+        grad = arrays["grad"].reshape(-1, filters)
+        exact = grad.astype(np.float64).T @ seen.astype(np.float64)
+        plain = np.zeros(exact.shape, np.float32)
+        for pixel, upstream in zip(seen.astype(np.float32), grad):
+            plain += upstream[:, None] * pixel
+        found = arrays["out_weight"].reshape(exact.shape)
+        ratios.append(np.abs(found - exact).max() / np.abs(plain - exact).max())
     assert np.median(ratios) <= limit
 
 

@@ -23,9 +23,9 @@ NO_ROW = {
         "allclose can_cast equal is_floating_point is_tensor numel promote_types result_type"
     ),
     "state of the library": (
-        "get_default_dtype get_num_threads get_rng_state initial_seed is_anomaly_check_nan_enabled is_anomaly_enabled "
-        "is_grad_enabled is_inference_mode_enabled "
-        "manual_seed seed set_default_dtype set_num_threads set_printoptions set_rng_state"
+        "get_default_dtype get_float32_matmul_precision get_num_threads get_rng_state initial_seed "
+        "is_anomaly_check_nan_enabled is_anomaly_enabled is_grad_enabled is_inference_mode_enabled manual_seed "
+        "seed set_default_dtype set_float32_matmul_precision set_num_threads set_printoptions set_rng_state"
     ),
     "files": "load save",
 }

@@ -607,6 +607,10 @@ class Emitter:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), lanes_of_both)
         return self.builder.shuffle_vector(a, b, mask)
 
+    def lane(self, vector: Any, number: int) -> Any:
+        """One element of a vector."""
+        return self.builder.extract_element(vector, ir.Constant(ir.IntType(32), number))
+
     def spread(self, where: Any) -> Any:
         """One element from memory, in every lane (a single instruction, vbroadcastss, on AVX)."""
         return self.splat(self.builder.load(self.pointer(where), typ=self.element, align=self.itemsize))

@@ -386,7 +386,7 @@ def sum_chunks(worker, workers, numbers, zero):
                 add_rows(other + row * PANEL_BYTES, PANEL_BYTES, width, 1, here + row * PANEL_BYTES, zero)
         _place_unit(unit, here, numbers, zero)
     if worker == 0 and get(own + 72):
-        _place_columns(numbers, zero)
+        place_columns(numbers, zero)
 
 
 @helper
@@ -409,7 +409,7 @@ def _place_unit(unit, sums, numbers, zero):
 
 
 @helper
-def _place_columns(numbers, zero):
+def place_columns(numbers, zero):
     """The sums of the right rows: all chunks' added, without the panels' filling."""
     column_sums, out_columns = get(numbers + 8), get(numbers + 24)
     own = numbers + 8 * FIRST

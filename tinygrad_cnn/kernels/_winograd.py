@@ -4,6 +4,10 @@ A filter of 3 taps slid over n = m + 2 inputs gives m outputs with n instead of 
 
     y = Aᵀ [(G w) ⊙ (Bᵀ d)]          F(m, 3), applied along both axes for images
 
+The gradient by the filter is the same form read backwards, summed over all tiles t of the image:
+
+    dw = Gᵀ [Σ_t (A dy_t Aᵀ) ⊙ (Bᵀ d_t B)] G
+
 Both sides are polynomials, multiplied by evaluating them at n − 1 points and "at infinity" and interpolating (Cook and
 Toom). Bᵀ and Aᵀ are applied to data at every call, so their entries should be small and simple; the rounding error
 grows with them. With the points 0, ±1, ±2 of the paper, F(4x4) has 7 to 10 times the error of a direct sum; with 0, ±1,
@@ -208,3 +212,82 @@ def transform_filter(
         return context.get_dummy_value()
 
     return types.void(m, source, source_step, target, target_step, zero), generate
+
+
+@intrinsic(prefer_literal=True)
+def transform_grad(
+    typing_context: Any, m: Any, sources: Any, shift: Any, target: Any, target_step: Any, zero: Any
+) -> Any:
+    """``target[ξ] = A dy Aᵀ`` for one vector of channels of one tile of the output's gradient.
+
+    ``transform_grad(m, sources, shift, target, target_step, zero)``
+
+    Args:
+        m: Literal 2 or 4.
+        sources: Address of the m·m addresses of the tile's pixels.
+        shift: Bytes to add to each of them.
+        target: Where ξ = 0 goes.
+        target_step: Bytes from ξ to ξ + 1.
+        zero: Any value of the arrays' dtype.
+    """
+    if not isinstance(m, types.IntegerLiteral):
+        return None
+    size = m.literal_value
+    matrix = [list(column) for column in zip(*matrices(size)[0])]  # A
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, sources, shift, target, target_step, _ = args
+        emit = Emitter(builder, signature.args[5])
+        tile = [
+            [emit.load(builder.add(emit.load_i64(sources, 8 * (i * size + j)), shift)) for j in range(size)]
+            for i in range(size)
+        ]
+        for row in _both_axes(emit, matrix, tile):
+            for value in row:
+                emit.store(value, target)
+                target = builder.add(target, target_step)
+        return context.get_dummy_value()
+
+    return types.void(m, sources, shift, target, target_step, zero), generate
+
+
+@intrinsic(prefer_literal=True)
+def transform_sums(
+    typing_context: Any, m: Any, source: Any, source_step: Any, target: Any, lane_step: Any, tap_step: Any, zero: Any
+) -> Any:
+    """``target[lane][tap] = (Gᵀ S G)[tap]`` for one vector of filters: the weight gradient from its sums.
+
+    ``transform_sums(m, source, source_step, target, lane_step, tap_step, zero)``
+
+    Args:
+        m: Literal 2 or 4.
+        source: Where S's ξ = 0 lies.
+        source_step: Bytes from ξ to ξ + 1.
+        target: Where the first filter's first position goes.
+        lane_step: Bytes from filter to filter.
+        tap_step: Bytes from position to position.
+        zero: Any value of the arrays' dtype.
+    """
+    if not isinstance(m, types.IntegerLiteral):
+        return None
+    matrix = [list(column) for column in zip(*matrices(m.literal_value)[1])]  # Gᵀ
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, source, source_step, target, lane_step, tap_step, _ = args
+        emit = Emitter(builder, signature.args[6])
+        n = len(matrix[0])
+        sums: list[list[Any]] = []
+        for _ in range(n):
+            sums.append([])
+            for _ in range(n):
+                sums[-1].append(emit.load(source))
+                source = builder.add(source, source_step)
+        taps = [value for row in _both_axes(emit, matrix, sums) for value in row]
+        for lane in range(emit.lanes):
+            place = builder.add(target, builder.mul(lane_step, emit.i64(lane)))
+            for value in taps:
+                builder.store(emit.lane(value, lane), emit.pointer(place), align=emit.itemsize)
+                place = builder.add(place, tap_step)
+        return context.get_dummy_value()
+
+    return types.void(m, source, source_step, target, lane_step, tap_step, zero), generate

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import conv_depthwise, conv_direct, conv_fold, conv_winograd
+from . import conv_depthwise, conv_direct, conv_fold, conv_winograd, conv_winograd_weight
 from ._jit import get_num_threads
 from ._memory import ABSENT
 from ._simd import lanes
@@ -65,7 +65,7 @@ def choose(
     weight_shape: tuple[int, ...],
     geometry: Geometry,
     dtype: Any,
-    allow_winograd: bool = True,
+    allow_large_tiles: bool = True,
 ) -> Choice:
     """Which algorithm runs, and why.
 
@@ -75,7 +75,7 @@ def choose(
         weight_shape: (O, KH, KW, C/groups).
         geometry: Stride, padding, dilation, groups.
         dtype: float32 or float64.
-        allow_winograd: False keeps to algorithms whose rounding error is that of a plain sum.
+        allow_large_tiles: False keeps to algorithms whose rounding error is that of a plain sum: no F(4x4).
     """
     if 0 in (*x_shape, *weight_shape) or 0 in geometry.output_size(x_shape[1:3], weight_shape[1:3]):
         return Choice("empty", "a sum over nothing, or nothing to sum")
@@ -83,17 +83,14 @@ def choose(
         return Choice("depthwise", "every channel has one filter of its own: no sum over channels")
     if kind == "input_grad" and geometry.groups == 1 and x_shape[3] < lanes(dtype) and weight_shape[1:3] != (1, 1):
         return Choice("fold", "fewer channels than a vector has lanes: a product over them would multiply many zeros")
-    if (
-        allow_winograd
-        and kind != "weight_grad"
-        and np.dtype(dtype) == np.float32
-        and conv_winograd.fits(weight_shape, geometry, dtype)
-    ):
-        return _choose_winograd(x_shape[3], weight_shape[0])
+    if np.dtype(dtype) == np.float32 and conv_winograd.fits(weight_shape, geometry, dtype):
+        if kind == "weight_grad" and not conv_winograd_weight.pays(x_shape[3], weight_shape[0]):
+            return Choice("direct", "so many channels that Winograd's sums would leave the cache")
+        return _choose_winograd(x_shape[3], weight_shape[0], allow_large_tiles)
     return Choice("direct", "windows read in place, as one matrix product")
 
 
-def _choose_winograd(channels: int, filters: int) -> Choice:
+def _choose_winograd(channels: int, filters: int, allow_large_tiles: bool) -> Choice:
     """F(4x4), F(2x2) or direct, by the number of channels.
 
     Measured on 2 Zen 3 cores, batch 64, forward, in billions of the direct sum's operations per second:
@@ -103,8 +100,15 @@ def _choose_winograd(channels: int, filters: int) -> Choice:
         64→64  @32           171      204      378
         128→128 @16          139      270      408
         512→512 @4           144      206      232
+
+    and the weight gradient, on one Zen 4 core:
+
+        channels          direct   F(2x2)   F(4x4)
+        32→64  @26           101      129      174
+        64→64  @32            96      145      209
+        128→128 @16           97      164      257
     """
-    if max(channels, filters) >= 64 and min(channels, filters) >= 32:
+    if allow_large_tiles and max(channels, filters) >= 64 and min(channels, filters) >= 32:
         return Choice("winograd F(4x4)", "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9")
     if min(channels, filters) >= 32:
         return Choice("winograd F(2x2)", "3x3, stride 1, 32 channels or more: 4 multiplications instead of 9")
@@ -117,11 +121,11 @@ def workspace_size(
     weight_shape: tuple[int, ...],
     geometry: Geometry,
     dtype: Any,
-    allow_winograd: bool = True,
+    allow_large_tiles: bool = True,
 ) -> int:
     """Number of elements (of ``dtype``) of scratch memory that the call needs; may be 0. Arguments as in `choose`."""
     threads = get_num_threads()
-    found = program(kind, x_shape, weight_shape, geometry, dtype, threads, True, False, allow_winograd)
+    found = program(kind, x_shape, weight_shape, geometry, dtype, threads, True, False, allow_large_tiles)
     return 0 if found is None else found.workspace
 
 
@@ -135,17 +139,17 @@ def program(
     threads: int,
     with_bias: bool,
     relu: bool,
-    allow_winograd: bool,
+    allow_large_tiles: bool,
 ) -> Program | None:
     """What runs: the stages of the algorithm that `choose` names, or None if there is nothing to sum.
 
     Args:
-        kind, x_shape, weight_shape, geometry, dtype, allow_winograd: As in `choose`.
+        kind, x_shape, weight_shape, geometry, dtype, allow_large_tiles: As in `choose`.
         threads: That the work is cut for.
         with_bias: In "forward" a bias is added, in "weight_grad" its gradient is computed.
         relu: Replace negative elements by 0 ("forward").
     """
-    name = choose(kind, x_shape, weight_shape, geometry, dtype, allow_winograd).name
+    name = choose(kind, x_shape, weight_shape, geometry, dtype, allow_large_tiles).name
     if name == "empty":
         return None
     prepare = getattr(_FAMILIES[name], f"{kind}_program")
@@ -171,7 +175,7 @@ def forward(
     workspace: Array,
     out: Array,
     relu: bool = False,
-    allow_winograd: bool = True,
+    allow_large_tiles: bool = True,
 ) -> None:
     """Write the convolution of ``x`` with ``weight``, plus ``bias``, to ``out``.
 
@@ -183,9 +187,9 @@ def forward(
         workspace: 1-d scratch of at least `workspace_size` elements; its contents don't matter.
         out: (N, OH, OW, O), written.
         relu: Also replace every negative element by 0 (NaN stays NaN).
-        allow_winograd: As in `choose`; the same value as was given to `workspace_size`.
+        allow_large_tiles: As in `choose`; the same value as was given to `workspace_size`.
     """
-    options = (bias.size > 0, relu, allow_winograd)
+    options = (bias.size > 0, relu, allow_large_tiles)
     run = _fitting(workspace, "forward", x.shape, weight.shape, geometry, x.dtype, *options)
     if run is not None:
         run(x, weight, bias, workspace, out)
@@ -196,7 +200,7 @@ def forward(
 
 
 def input_grad(
-    grad: Array, weight: Array, geometry: Geometry, workspace: Array, out: Array, allow_winograd: bool = True
+    grad: Array, weight: Array, geometry: Geometry, workspace: Array, out: Array, allow_large_tiles: bool = True
 ) -> None:
     """Write the gradient with respect to ``x`` to ``out``: every output pixel's gradient, spread over its window.
 
@@ -206,9 +210,9 @@ def input_grad(
         geometry: Stride, padding, dilation, groups.
         workspace: 1-d scratch of at least `workspace_size` elements.
         out: (N, H, W, C), written.
-        allow_winograd: As in `choose`.
+        allow_large_tiles: As in `choose`.
     """
-    options = (True, False, allow_winograd)
+    options = (True, False, allow_large_tiles)
     run = _fitting(workspace, "input_grad", out.shape, weight.shape, geometry, out.dtype, *options)
     if run is not None:
         run(grad, weight, ABSENT[out.dtype], workspace, out)
@@ -223,7 +227,7 @@ def weight_grad(
     workspace: Array,
     out: Array,
     out_bias: Array,
-    allow_winograd: bool = True,
+    allow_large_tiles: bool = True,
 ) -> None:
     """Write the gradients with respect to ``weight`` and ``bias``: sums over all images and pixels.
 
@@ -234,9 +238,9 @@ def weight_grad(
         workspace: 1-d scratch of at least `workspace_size` elements.
         out: (O, KH, KW, C/groups), written.
         out_bias: (O,), written; (0,) if there is no bias.
-        allow_winograd: As in `choose`.
+        allow_large_tiles: As in `choose`.
     """
-    options = (out_bias.size > 0, False, allow_winograd)
+    options = (out_bias.size > 0, False, allow_large_tiles)
     run = _fitting(workspace, "weight_grad", x.shape, out.shape, geometry, out.dtype, *options)
     if run is not None:
         run(x, grad, ABSENT[out.dtype], workspace, out, out_bias)

@@ -42,6 +42,7 @@ from ._simd import (
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, task_kernel
 from ._tiles import PANEL_BYTES, spread_bias
 from ._winograd import transform_filter, transform_input, transform_output
+from .conv_winograd_weight import weight_grad_program
 
 CACHE_BYTES = 320 * 1024
 """Bytes of transformed input that a task keeps, to stay in an L2 cache of 512 KB."""
@@ -120,6 +121,7 @@ class Winograd:
     def __init__(self, m: int) -> None:
         self.forward_program = functools.partial(forward_program, m)
         self.input_grad_program = functools.partial(input_grad_program, m)
+        self.weight_grad_program = functools.partial(weight_grad_program, m)
 
 
 def _program(this: Plan, dtype: Any, threads: int, with_bias: bool, relu: bool, turned: bool) -> Program:

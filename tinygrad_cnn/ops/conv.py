@@ -29,6 +29,34 @@ if TYPE_CHECKING:
     from ..kernels.conv import Geometry
 
 
+_precision = "high"
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Say whether float32 convolutions may round a little more in order to be faster.
+
+    Args:
+        precision: ``"highest"`` leaves out Winograd's F(4x4), whose rounding error is 2 to 4 times that of a plain
+            sum; ``"high"`` (default) and ``"medium"`` use it from 64 channels on, where it is up to twice as fast.
+            (PyTorch's default is ``"highest"``; the name is its own, the numbers are of the size of float32's
+            rounding in all three.)
+
+    Raises:
+        ValueError: another word.
+    """
+    global _precision
+    if precision not in ("highest", "high", "medium"):
+        raise ValueError(
+            f"set_float32_matmul_precision: precision must be 'highest', 'high' or 'medium', got {precision!r}"
+        )
+    _precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` set: ``"highest"``, ``"high"`` or ``"medium"``."""
+    return _precision
+
+
 class Conv2d(Op):
     """x (N, C, H, W) with weight (O, C/groups, KH, KW) and bias (O,) or None; x and weight channels-last."""
 
@@ -43,7 +71,7 @@ class Conv2d(Op):
         out = buffers.empty((x.shape[0], OH, OW, weight.shape[0]), x.dtype)
         bias = ABSENT[x.dtype] if bias is None else prepared(bias)
         workspace = _workspace("forward", x.shape, weight.shape, geometry, x.dtype)
-        kernels.conv.forward(x, weight, bias, geometry, workspace, out, self.relu)
+        kernels.conv.forward(x, weight, bias, geometry, workspace, out, self.relu, _precision != "highest")
         return nchw(out)
 
     def backward(self, grad: Tensor, x: Tensor | None, weight: Tensor | None, *_: Tensor) -> tuple[Tensor | None, ...]:
@@ -86,7 +114,7 @@ class ConvInputGrad(Op):
         grad, weight, geometry = nhwc(grad), nhwc(weight), self.geometry
         out = buffers.empty((grad.shape[0], *self.size, weight.shape[3] * geometry.groups), grad.dtype)
         workspace = _workspace("input_grad", out.shape, weight.shape, geometry, out.dtype)
-        kernels.conv.input_grad(grad, weight, geometry, workspace, out)
+        kernels.conv.input_grad(grad, weight, geometry, workspace, out, _precision != "highest")
         return nchw(out)
 
     def backward(self, x: Tensor, grad: Tensor | None, weight: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -120,7 +148,7 @@ class ConvWeightGrad(Op):
         out = buffers.empty((filters, *self.kernel_size, x.shape[3] // geometry.groups), x.dtype)
         out_bias = np.empty(filters if self.with_bias else 0, x.dtype)
         workspace = _workspace("weight_grad", x.shape, out.shape, geometry, x.dtype)
-        kernels.conv.weight_grad(x, grad, geometry, workspace, out, out_bias)
+        kernels.conv.weight_grad(x, grad, geometry, workspace, out, out_bias, _precision != "highest")
         return nchw(out), out_bias
 
     def backward(
@@ -206,7 +234,8 @@ class Crop(Op):
 
 
 def _workspace(kind: str, x_shape: Any, weight_shape: Any, geometry: Geometry, dtype: np.dtype) -> np.ndarray:
-    return buffers.empty((kernels.conv.workspace_size(kind, x_shape, weight_shape, geometry, dtype),), dtype)
+    size = kernels.conv.workspace_size(kind, x_shape, weight_shape, geometry, dtype, _precision != "highest")
+    return buffers.empty((size,), dtype)
 
 
 def conv2d(

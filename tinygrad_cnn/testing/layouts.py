@@ -9,7 +9,7 @@ from .cases import Case, is_float
 
 def layouts(array: np.ndarray) -> dict[str, np.ndarray]:
     """Arrays with the same values, by the name of their memory layout; 0-dimensional ones only read-only."""
-    read_only = array.copy()
+    read_only = np.array(array)  # of a NumPy scalar too
     read_only.flags.writeable = False
     found = {"read-only": read_only}
     if array.ndim == 0:
