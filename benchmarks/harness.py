@@ -45,24 +45,23 @@ class Comparison:
     error: float
 
     @property
-    def best_other(self) -> str:
-        """The quickest of PyTorch's modes; of all other sides where PyTorch is not among them."""
+    def best_other(self) -> str | None:
+        """The quickest of PyTorch's modes; of all other sides where PyTorch is not among them; None without others."""
         modes = [side for side in self.ratios if side.startswith("torch")] or list(self.ratios)
-        return min(modes, key=lambda side: self.seconds[side])
+        return min(modes, key=lambda side: self.seconds[side], default=None)
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
         """How many times faster than `best_other`: the median over the rounds."""
-        return self.ratios[self.best_other][1]
+        return None if self.best_other is None else self.ratios[self.best_other][1]
 
     def __str__(self) -> str:
-        low, _, high = self.ratios[self.best_other]
-        others = "  ".join(f"{side} {1e3 * self.seconds[side]:.3f}" for side in self.ratios)
-        ours = next(iter(self.seconds))
-        return (
-            f"{self.name:<48} {ours} {1e3 * self.seconds[ours]:.3f} ms  {others}  "
-            f"ratio {self.ratio:.2f} ({low:.2f} to {high:.2f})  error {self.error:.1e}"
-        )
+        times = "  ".join(f"{side} {1e3 * seconds:.3g}" for side, seconds in self.seconds.items())
+        ratio = ""
+        if self.best_other is not None:
+            low, middle, high = self.ratios[self.best_other]
+            ratio = f"ratio {middle:.2f} ({low:.2f} to {high:.2f})"
+        return f"{self.name:<48} ms: {times}  {ratio}  error {self.error:.1e}"
 
 
 def compare(

@@ -45,12 +45,17 @@ def render(table: str) -> str:
     rows, machine = content["rows"], content["machine"]
     sides = list(dict.fromkeys(side for row in rows for side in row["seconds"]))
     ours, others = sides[0], sides[1:]
-    lines = ["| work | " + " | ".join(f"{side}, ms" for side in sides) + " | times faster than the best PyTorch mode |"]
+    unit, scale = ("µs", 1e6) if all(max(row["seconds"].values()) < 1e-4 for row in rows) else ("ms", 1e3)
+    rival = "the best PyTorch mode" if any(side.startswith("torch") for side in others) else " and ".join(others)
+    lines = ["| work | " + " | ".join(f"{side}, {unit}" for side in sides) + f" | times faster than {rival} |"]
     lines.append("|---" * (len(sides) + 2) + "|")
     for row in rows:
-        times = [_milliseconds(row["seconds"].get(side)) for side in (ours, *others)]
-        low, middle, high = row["ratios"][row["best_other"]]
-        lines.append(f"| {row['name']} | " + " | ".join(times) + f" | **{middle:.2f}** ({low:.2f} to {high:.2f}) |")
+        times = [_time(row["seconds"].get(side), scale) for side in (ours, *others)]
+        ratio = ""
+        if row["best_other"] is not None:
+            low, middle, high = row["ratios"][row["best_other"]]
+            ratio = f"**{middle:.2f}** ({low:.2f} to {high:.2f})"
+        lines.append(f"| {row['name']} | " + " | ".join(times) + f" | {ratio} |")
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines.append("")
     lines.append(
@@ -60,8 +65,8 @@ def render(table: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _milliseconds(seconds: float | None) -> str:
-    return "" if seconds is None else f"{1e3 * seconds:.3g}"
+def _time(seconds: float | None, scale: float) -> str:
+    return "" if seconds is None else f"{scale * seconds:.3g}"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import warnings as _warnings
 # inf - inf is NaN, and exp(1000) is inf: in PyTorch silently, in NumPy with a RuntimeWarning.  What our own modules
 # compute is silent too, while the user's own NumPy code goes on warning.  A filter looks at the module that called the
 # ufunc, so operations call ufuncs (np.add.reduce, not x.sum(), which is a Python function in NumPy's own module).
+# np.errstate would do it too, but costs 0.5 µs per operation, a quarter of what recording one costs.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_cnn\.")
 
 from . import ops  # importing it gives Tensor its methods

@@ -82,8 +82,7 @@ class Div(Op):
     saves_inputs = {0: (1,), 1: (0, 1)}  # noqa: RUF012
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            return np.divide(a, b)
+        return np.divide(a, b)
 
     def backward(self, grad: Tensor, a: Tensor | None, b: Tensor) -> tuple[Tensor | None, ...]:
         by_a = Div.apply(grad, b)
