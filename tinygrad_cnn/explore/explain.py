@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..autograd.engine import edge_of
 from ..errors import DimError, DTypeError, GraphError, ShapeError
 from ..nn import Conv2d, Linear, MaxPool2d, Module
 from ..nn.mismatch import signature
+from ..ops.pooling import Window
 from ..ops.window import pair
 from .explanations import Explanation, GradientExplanation, Index
 from .plan import check_model, unknown_name
@@ -60,18 +61,19 @@ def explain(model: Module, x: Tensor, layer: str, position: int | Sequence[int],
     at = _position("explain", "position", position, out.shape[1:])
     recorded = float(out[n][at])
     if isinstance(module, MaxPool2d):
-        window = _window(module)
-        patch = window.patch(source[n, at[0]], window.corner(*at[1:]), -np.inf)
+        window = window_of(module)
+        place = _corner(window, *at[1:])
+        patch = _patch(source[n, at[0]], window, place, -np.inf)
         value = float(patch.max())  # NaN if there is one
-        return Explanation(layer, signature(module), at, window.corner(*at[1:]), patch, None, 0.0, value, recorded)
+        return Explanation(layer, signature(module), at, place, patch, None, 0.0, value, recorded)
     corner: tuple[int, int] | None = None
     first = 0
     if isinstance(module, Linear):
         unit, patch = at[-1], source[n][at[:-1]]
     else:
-        unit, window = at[0], _window(module)
-        corner, first = window.corner(*at[1:]), _first_channel(module, unit)
-        patch = window.patch(source[n, first : first + module.weight.shape[1]], corner, 0.0)
+        unit, window = at[0], window_of(module)
+        corner, first = _corner(window, *at[1:]), _first_channel(module, unit)
+        patch = _patch(source[n, first : first + module.weight.shape[1]], window, corner, 0.0)
     weights = module.weight._array[unit].copy()
     bias = 0.0 if module.bias is None else float(module.bias._array[unit])
     value = float((patch.astype(np.float64) * weights).sum() + bias)
@@ -196,31 +198,25 @@ def _terms(
         return use.input[..., index[1]], g[..., index[0]]
     o, c, p, q = index
     x = use.input[:, _first_channel(module, o) + c]
-    window, (OH, OW) = _window(module), g.shape[2:]
+    window, (OH, OW) = window_of(module), g.shape[2:]
     rows = np.arange(OH) * window.stride[0] + p * window.dilation[0] - window.padding[0]
     columns = np.arange(OW) * window.stride[1] + q * window.dilation[1] - window.padding[1]
     return _read(x, rows, columns, 0.0), g[:, o]
 
 
-class _Window(NamedTuple):
-    """What slides over an image; pairs are (vertical, horizontal)."""
-
-    size: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-
-    def corner(self, row: int, column: int) -> tuple[int, int]:
-        """The image's row and column at which the window of an output begins."""
-        return row * self.stride[0] - self.padding[0], column * self.stride[1] - self.padding[1]
-
-    def patch(self, x: np.ndarray, corner: tuple[int, int], outside: float) -> np.ndarray:
-        """The window (..., KH, KW) of x (..., H, W) that begins at a corner."""
-        rows, columns = (corner[a] + np.arange(self.size[a]) * self.dilation[a] for a in (0, 1))
-        return _read(x, rows, columns, outside)
+def _corner(window: Window, row: int, column: int) -> tuple[int, int]:
+    """The image's row and column at which the window of an output begins."""
+    return row * window.stride[0] - window.padding[0], column * window.stride[1] - window.padding[1]
 
 
-def _window(module: Any) -> _Window:
+def _patch(x: np.ndarray, window: Window, corner: tuple[int, int], outside: float) -> np.ndarray:
+    """The window (..., KH, KW) of x (..., H, W) that begins at a corner."""
+    rows, columns = (corner[a] + np.arange(window.size[a]) * window.dilation[a] for a in (0, 1))
+    return _read(x, rows, columns, outside)
+
+
+def window_of(module: Any) -> Window:
+    """The window that a Conv2d or MaxPool2d slides over its image."""
     size, dilation = (pair("explain", name, getattr(module, name), 1) for name in ("kernel_size", "dilation"))
     stride = pair("explain", "stride", module.stride, 1)
     if not isinstance(module.padding, str):
@@ -229,7 +225,7 @@ def _window(module: Any) -> _Window:
         padding = (dilation[0] * (size[0] - 1) // 2, dilation[1] * (size[1] - 1) // 2)
     else:
         padding = (0, 0)
-    return _Window(size, stride, padding, dilation)
+    return Window(size, stride, padding, dilation)
 
 
 def _read(x: np.ndarray, rows: np.ndarray, columns: np.ndarray, outside: float) -> np.ndarray:
