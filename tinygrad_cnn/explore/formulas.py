@@ -29,6 +29,7 @@ class Step:
         reach: how far, in places of its input, the first and the last place that one output reads lie apart,
             vertically and horizontally; ``"all"`` if every output reads everything, ``"unknown"`` if it mixes places.
         stride: distance of neighbouring outputs in places of the input.
+        start: the first place of the input that the first output reads; negative in the padding.
         on_grid: False where the output has no height and width any more.
         unread: rows at the bottom and columns at the right of the image that no window reaches.
         rows: number of rows before and after, where a matrix is made that has not one row per example.
@@ -42,6 +43,7 @@ class Step:
     work: str = ""
     reach: Pair | Literal["all", "unknown"] = (0, 0)
     stride: Pair = (1, 1)
+    start: Pair = (0, 0)
     on_grid: bool = True
     unread: Pair = (0, 0)
     rows: Pair | None = None
@@ -55,10 +57,12 @@ class Field(NamedTuple):
     Attributes:
         size: height and width of that part in pixels, padding included.
         jump: how many pixels the parts of two neighbours are apart; None where there are no neighbours.
+        start: the upper left pixel of the first place's part; negative in the padding.
     """
 
     size: Pair
     jump: Pair | None
+    start: Pair = (0, 0)
 
 
 def after(step: Step, inputs: list[Field | None], image: Pair) -> Field | None:
@@ -79,11 +83,13 @@ def after(step: Step, inputs: list[Field | None], image: Pair) -> Field | None:
     if step.reach == "unknown" or not known or len(known) < len(inputs):
         return None
     size = (max(f.size[0] for f in known), max(f.size[1] for f in known))
+    start = (min(f.start[0] for f in known), min(f.start[1] for f in known))
     jump = known[0].jump if all(f.jump == known[0].jump for f in known) else None
     if jump is None:
-        return Field(size, None) if step.reach == (0, 0) and step.stride == (1, 1) else None
+        return Field(size, None, start) if step.reach == (0, 0) and step.stride == (1, 1) else None
     size = (size[0] + step.reach[0] * jump[0], size[1] + step.reach[1] * jump[1])
-    return Field(size, (jump[0] * step.stride[0], jump[1] * step.stride[1]) if step.on_grid else None)
+    start = (start[0] + step.start[0] * jump[0], start[1] + step.start[1] * jump[1])
+    return Field(size, (jump[0] * step.stride[0], jump[1] * step.stride[1]) if step.on_grid else None, start)
 
 
 # ---------------------------------------------------------------- sizes
@@ -125,6 +131,7 @@ def windows(vertical: Axis, horizontal: Axis, **rest: Any) -> dict[str, Any]:
         "size": per_axis(vertical.formula(), horizontal.formula()),
         "reach": tuple(a.dilation * (a.kernel - 1) for a in axes),
         "stride": tuple(a.stride for a in axes),
+        "start": tuple(-a.before for a in axes),
         "unread": tuple(a.unread for a in axes),
         **rest,
     }

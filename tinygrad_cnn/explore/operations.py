@@ -39,15 +39,26 @@ from .formulas import Axis, Pair, Shape, Step, batch, per_axis, product, windows
 
 def describe(node: Op) -> Step:
     """What the operation of a recorded node does."""
-    describer = _DESCRIBERS.get(type(node))
+    describer = _of_class(_DESCRIBERS, node)
     if describer is not None:
         return describer(node)
     if isinstance(node, FunctionNode):
-        return Step(node.function.__name__, reach="unknown")
-    name = _NAMES.get(type(node)) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(node).__name__).lower()
+        return Step(name_of(node), reach="unknown")
     keeps = any(_input_shape(node, i) == node.output_shapes[0] for i in range(len(node.edges)))
     mixes = not keeps or type(node) in _MIXING
-    return Step(name, reach="unknown" if mixes else (0, 0), is_view=node.is_view, hidden=type(node) in _HIDDEN)
+    return Step(name_of(node), reach="unknown" if mixes else (0, 0), is_view=node.is_view, hidden=type(node) in _HIDDEN)
+
+
+def name_of(node: Op) -> str:
+    """An operation as it is written in code, also where what it has saved is gone: ``F.relu``, ``+``, ``reshape``."""
+    if isinstance(node, FunctionNode):
+        return node.function.__name__
+    return _of_class(_NAMES, node) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(node).__name__).lower()
+
+
+def _of_class(table: Mapping[type[Op], Any], node: Op) -> Any:
+    """What a table has for the node's class or, since a layer and its ReLU may be one operation, for its base."""
+    return next((table[cls] for cls in type(node).__mro__ if cls in table), None)
 
 
 def _input_shape(node: Op, index: int) -> Shape | None:
@@ -88,7 +99,7 @@ def _zero_pad(node: Any) -> Step:
         f"{H} + {top} + {bottom} = {H + top + bottom}",
         f"{W} + {left} + {right} = {W + left + right}",
     )
-    return Step("F.pad", per_axis(vertical, horizontal))
+    return Step("F.pad", per_axis(vertical, horizontal), start=(-top, -left))
 
 
 def _pad(node: Any) -> Step:
@@ -97,7 +108,8 @@ def _pad(node: Any) -> Step:
         for size, (before, after) in zip(node.input_shape(0), node.widths)
     ]
     changed = [text for text, widths in zip(texts, node.widths) if widths != (0, 0)]
-    return Step("F.pad", "; ".join(dict.fromkeys(changed)))
+    start = tuple(-before for before, _ in node.widths[-2:])
+    return Step("F.pad", "; ".join(dict.fromkeys(changed)), start=start)
 
 
 def _max_pool(node: Any) -> Step:
@@ -117,7 +129,8 @@ def _average_pool(node: Any) -> Step:
     sizes = [f"{len(t)} windows of {_range(t[:, 1] - t[:, 0])} over {shape[2 + a]}" for a, t in enumerate(tables)]
     reach = tuple(int((t[:, 1] - t[:, 0]).max()) - 1 for t in tables)
     stride = tuple(round((t[-1, 0] - t[0, 0]) / max(len(t) - 1, 1)) or 1 for t in tables)
-    return Step("F.avg_pool2d", per_axis(*sizes), reach=reach, stride=stride)  # type: ignore[arg-type]
+    start = tuple(int(t[1, 0]) - step if len(t) > 1 else int(t[0, 0]) for t, step in zip(tables, stride))
+    return Step("F.avg_pool2d", per_axis(*sizes), reach=reach, stride=stride, start=start)  # type: ignore[arg-type]
 
 
 def _table_axis(size: int, table: Any) -> Axis | None:
@@ -185,7 +198,9 @@ def _slice(node: Any) -> Step:
     if len(shape) != len(out) or len(shape) < 3 or not all(isinstance(k, slice) for k in key):
         return Step("[...]", reach="unknown", is_view=True)
     stride = (key[-2].step or 1, key[-1].step or 1)
-    return Step("[...]", per_axis(*[_cut(key[a], shape[a], out[a]) for a in (-2, -1)]), stride=stride, is_view=True)
+    start = (key[-2].indices(shape[-2])[0], key[-1].indices(shape[-1])[0])
+    size = per_axis(*[_cut(key[a], shape[a], out[a]) for a in (-2, -1)])
+    return Step("[...]", size, stride=stride, start=start, is_view=True)
 
 
 def _cut(key: slice, size: int, count: int) -> str:
@@ -257,6 +272,19 @@ _NAMES: Mapping[type[Op], str] = {
     cross_entropy.CrossEntropy: "F.cross_entropy",
     cross_entropy.NLLLoss: "F.nll_loss",
     dropout.Dropout: "F.dropout",
+    conv.Conv2d: "F.conv2d",
+    conv.ZeroPad: "F.pad",
+    padding.Pad: "F.pad",
+    pooling.MaxPool2d: "F.max_pool2d",
+    pooling.AveragePool2d: "F.avg_pool2d",
+    conv.Conv2dReLU: "F.conv2d, relu",
+    linear.Linear: "F.linear",
+    linear.LinearReLU: "F.linear, relu",
+    linalg.MatMul: "matmul",
+    norm.BatchNorm: "F.batch_norm",
+    norm.ScaleAndShift: "F.batch_norm",
+    views.Slice: "[...]",
+    layout.ToChannelsLast: "channels last",
 }
 
 _MIXING = frozenset(

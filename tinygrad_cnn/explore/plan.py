@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -122,22 +122,38 @@ def plan(model: Module, input_shape: tuple[int, ...]) -> Plan:
         DTypeError, ShapeError: input_shape is no tuple of positive ints.
         ShapeError: a layer cannot take the shape that reaches it: which layer, how the shape came about, what to do.
     """
-    check_model("plan", model)
-    shape = _checked_shape(input_shape, model)
-    dtypes = [p._array.dtype for p in model.parameters() if p._array.dtype.kind == "f"]
-    image = wrap(np.zeros(shape, dtypes[0] if dtypes else get_default_dtype().numpy_dtype))
-    with evaluation(model):
-        trace = traced(model, image)
+    trace = blank_trace("plan", model, input_shape)
     return assemble(trace, [entry.row for entry in Rows(trace).entries])
 
 
+def blank_trace(who: str, model: Module, input_shape: tuple[int, ...]) -> Trace:
+    """The trace of one blank image through a network in evaluation mode; arguments and errors as ``plan``."""
+    check_model(who, model)
+    shape = _checked_shape(who, input_shape, model)
+    with evaluation(model):
+        return traced(model, wrap(np.zeros(shape, floating_dtype(model))))
+
+
+def floating_dtype(model: Module) -> np.dtype:
+    """The dtype of the images that a network takes: that of its first parameter, else the default."""
+    dtypes = [p._array.dtype for p in model.parameters() if p._array.dtype.kind == "f"]
+    return dtypes[0] if dtypes else get_default_dtype().numpy_dtype
+
+
+T = TypeVar("T", bound=Trace)
+
+
 def traced(model: Module, image: Tensor) -> Trace:
-    """The trace of the network on an image.
+    """The trace of the network on an image; raises as ``completed``."""
+    return completed(Trace(model, image))
+
+
+def completed(trace: T) -> T:
+    """Run a trace to its end.
 
     Raises:
         ShapeError: as ``plan``.
     """
-    trace = Trace(model, image)
     try:
         trace.run()
     except ShapeError as error:
@@ -165,20 +181,20 @@ def unknown_name(who: str, name: Any, names: Iterable[str]) -> str:
     return f"{who}: there is no layer {name!r}; {known}"
 
 
-def _checked_shape(shape: Any, model: Module) -> Shape:
+def _checked_shape(who: str, shape: Any, model: Module) -> Shape:
     """With the batch in front."""
     if not isinstance(shape, tuple | list) or not all(
         isinstance(n, int | np.integer) and not isinstance(n, bool) for n in shape
     ):
-        raise DTypeError(f"plan: input_shape must be a tuple of positive ints, such as (1, 28, 28), got {shape!r}")
+        raise DTypeError(f"{who}: input_shape must be a tuple of positive ints, such as (1, 28, 28), got {shape!r}")
     if not shape or len(shape) > 4 or min(shape) < 1:
         raise ShapeError(
-            f"plan: input_shape must be a tuple of 1 to 4 positive ints, such as (1, 28, 28), got {shape!r}"
+            f"{who}: input_shape must be a tuple of 1 to 4 positive ints, such as (1, 28, 28), got {shape!r}"
         )
     first = next((module for module in model.modules() if isinstance(module, Conv2d)), None)
     if first is not None and len(shape) < 3:
         example = (first.in_channels, *(shape if len(shape) == 2 else (28, 28)))
-        raise ShapeError(f"plan: input_shape must be (C, H, W) for convolutions, such as {example}, got {shape!r}")
+        raise ShapeError(f"{who}: input_shape must be (C, H, W) for convolutions, such as {example}, got {shape!r}")
     numbers = tuple(int(n) for n in shape)
     return numbers if len(numbers) == 4 else (1, *numbers)
 
