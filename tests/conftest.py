@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read by kernels: test processes compete for the cores
 
-from hypothesis import HealthCheck, settings  # noqa: E402
+from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", deadline=None, max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), max_examples=50)

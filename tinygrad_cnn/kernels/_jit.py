@@ -38,11 +38,11 @@ FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
 """What LLVM may do with floats: fuse, reorder and vectorise sums. Not "nnan" and "ninf": NaN and infinity must pass
 through every kernel as they do in PyTorch."""
 
-# How long an idle thread waits for the next kernel before it lets go of its core; GNU OpenMP reads this when its library
-# is loaded, at the first parallel kernel. It must outlast the Python code between two kernels, or every launch wakes a
-# sleeping thread: a LeNet-5 step takes 3.3 ms with 30,000 rounds and with OpenMP's default, 300,000, but 5 with 1,000.
-# Where another process wants the core it should be short: there the step takes 270 ms with the default, 30 to 60 with
-# this, 9 with 1,000.
+# How long an idle thread waits for the next kernel before it lets go of its core; GNU OpenMP reads this when its
+# library is loaded, at the first parallel kernel. It must outlast the Python code between two kernels, or every launch
+# wakes a sleeping thread: a LeNet-5 step takes 3.3 ms with 30,000 rounds and with OpenMP's default, 300,000, but 5 with
+# 1,000. Where another process wants the core it should be short: there the step takes 270 ms with the default, 30 to 60
+# with this, 9 with 1,000.
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 _config: Any = numba.config
