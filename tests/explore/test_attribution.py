@@ -105,12 +105,16 @@ def test_pictures_of_attributions():
     net, x = lenet5(nn), tg.rand(1, 28, 28)
     for figure, expected, title in (
         (plot_saliency(net, x, 4), saliency(net, x, 4), "saliency for class 4"),
-        (plot_grad_cam(net, x[None], target=4), grad_cam(net, x, "conv2", 4), "Grad-CAM of conv2 for class 4"),
+        (plot_grad_cam(net, x[None], target=4), grad_cam(net, x, "conv2", 4), "Grad-CAM of layer conv2 for class 4"),
     ):
         left, middle, right = figure.axes[:3]
         assert np.array_equal(left.images[0].get_array(), x._array[0])
         assert np.array_equal(middle.images[0].get_array(), expected._array)
-        assert middle.images[0].get_extent() == right.images[1].get_extent() == [-0.5, 27.5, 27.5, -0.5]
+        # conv2's places see 14 pixels, the first of them from −2 on, and are 2 apart: their middles are 4.5, 6.5 ...
+        place = [-0.5, 27.5, 27.5, -0.5] if title.startswith("saliency") else [3.5, 23.5, 23.5, 3.5]
+        assert middle.images[0].get_extent() == right.images[1].get_extent() == place
+        assert middle.get_xlim() == right.get_xlim() == (-0.5, 27.5)
+        assert middle.get_ylim() == right.get_ylim() == (27.5, -0.5)
         assert middle.get_title() == title
     colour = plot_saliency(resnet20(nn), tg.rand(3, 32, 32) - 2)
     assert colour.axes[0].images[0].get_array().shape == (32, 32, 3)

@@ -12,6 +12,7 @@ from ..errors import DTypeError, GraphError, ShapeError
 from ..nn import Module
 from ..nn.arguments import count
 from .fields import cut, field_of
+from .formulas import Field
 from .inputs import last_convolution, layer_at, one_image, run_to, scores, target_class
 from .plan import check_model, floating_dtype
 from .showing import SEQUENTIAL, picture, pixels, show
@@ -126,31 +127,52 @@ def plot_saliency(model: Module, image: Tensor, target: int | None = None) -> Pi
 
 
 def plot_grad_cam(model: Module, image: Tensor, layer: str | None = None, target: int | None = None) -> Picture:
-    """The image, its ``grad_cam``, and the one, enlarged, over the other; arguments and errors as there.
+    """The image, its ``grad_cam``, and the one over the other; arguments and errors as there.
+
+    Every value of the map lies where the middle of its receptive field is.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
     cam, which, path = _grad_cam(model, image, layer, target)
-    return _overlay(image, cam._array, f"Grad-CAM of {path} for class {which}", "evidence")
+    try:
+        field = field_of("plot_grad_cam", model, path, one_image("plot_grad_cam", model, image))
+    except ShapeError:  # unknown: as in the paper, the map is stretched over the image
+        field = None
+    return _overlay(image, cam._array, f"Grad-CAM of layer {path} for class {which}", "evidence", field)
 
 
-def _overlay(image: Tensor, heat: np.ndarray, title: str, unit: str) -> Picture:
+def _overlay(image: Tensor, heat: np.ndarray, title: str, unit: str, field: Field | None = None) -> Picture:
+    """Image, heat map, and both; with ``field``, every value lies in the middle of what it sees."""
     array = image._array[0] if image.ndim == 4 else image._array
     if array.ndim != 3 or heat.ndim != 2:
         raise ShapeError(f"plot: a picture needs an image (C, H, W), got shape {tuple(image.shape)}")
     figure = picture(8.6, 3.1)
     left, middle, right = figure.subplots(1, 3)
-    extent = (-0.5, array.shape[2] - 0.5, array.shape[1] - 0.5, -0.5)  # the heat map covers the whole image
+    extent = (-0.5, array.shape[2] - 0.5, array.shape[1] - 0.5, -0.5)
+    place = extent if field is None or field.jump is None else _extent(field, heat.shape)
     high = float(heat.max()) or 1.0
     show(left, pixels(array)).axes.set_title("image", fontsize=10)
-    shown = show(middle, heat, cmap=SEQUENTIAL, vmin=0, vmax=high, extent=extent)
+    shown = show(middle, heat, cmap=SEQUENTIAL, vmin=0, vmax=high, extent=place)
     middle.set_title(title, fontsize=10)
     show(right, pixels(array))
-    show(right, heat, cmap=SEQUENTIAL, vmin=0, vmax=high, extent=extent, alpha=0.6, interpolation="bilinear")
+    show(right, heat, cmap=SEQUENTIAL, vmin=0, vmax=high, extent=place, alpha=0.6, interpolation="bilinear")
+    for axes in (middle, right):
+        axes.set(xlim=extent[:2], ylim=extent[2:], facecolor="0.85")
     right.set_title("both", fontsize=10)
     figure.colorbar(shown, ax=(left, middle, right), shrink=0.85, label=unit)
     return figure
+
+
+def _extent(field: Field, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top of a map of this shape, in pixels of the image: matplotlib's extent."""
+    assert field.jump is not None
+    sides = []
+    for start, size, jump, places in zip(field.start, field.size, field.jump, shape):
+        first = start + (size - 1) / 2 - jump / 2
+        sides.append((first, first + places * jump))
+    (top, bottom), (left, right) = sides
+    return left, right, bottom, top
 
 
 # ---------------------------------------------------------------- patches
@@ -245,5 +267,5 @@ def plot_exciting_patches(
             axes.set_xlabel(f"{value:.2f}", fontsize=7, labelpad=2)
         row[0].set_ylabel(f"filter {which}", rotation=0, fontsize=8, ha="right", va="center", labelpad=6)
     size = "×".join(map(str, found.patches.shape[3:]))
-    figure.suptitle(f"{layer}: the patches ({size} pixels) that excite each filter most", fontsize=10)
+    figure.suptitle(f"layer {layer}: the patches ({size} pixels) that excite each filter most", fontsize=10)
     return figure

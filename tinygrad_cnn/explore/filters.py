@@ -13,7 +13,7 @@ from ..nn import Module
 from ..nn.arguments import count
 from .fields import cut, field_of
 from .inputs import last_convolution, layer_at, one_image, run_to
-from .plan import check_model, floating_dtype
+from .plan import check_model, checked_shape, floating_dtype
 from .showing import DIVERGING, SEQUENTIAL, picture, pixels, show
 from .values import Values
 
@@ -67,7 +67,7 @@ def plot_filters(model: Module, layer: str, most: int = 64) -> Picture:
         figure.colorbar(drawn, ax=grid, shrink=min(1.0, 3 / rows), aspect=20, pad=0.02)
     of = "" if filters == weight.shape[0] else f" of {weight.shape[0]}"
     across = "" if alone else f"; across: input channels 0 to {columns - 1} of {channels}"
-    figure.suptitle(f"{layer}: {filters}{of} filters{across}", fontsize=10)
+    figure.suptitle(f"layer {layer}: {filters}{of} filters{across}", fontsize=10)
     return figure
 
 
@@ -151,7 +151,7 @@ def activation_maximization(
     Raises:
         KeyError: there is no such layer.
         DimError: there is no such filter.
-        ShapeError: the layer cannot take the image; steps is below 1.
+        DTypeError, ShapeError: input_shape is none; the layer cannot take the image; steps is below 1.
         ValueError: value_range is empty.
 
     Reference:
@@ -165,9 +165,8 @@ def activation_maximization(
     steps = count(who, "steps", steps, 1)
     check_model(who, model)
     middle, span = (low + high) / 2, high - low
-    noise = np.random.default_rng(seed).standard_normal(tuple(input_shape))
-    start = wrap((middle + 0.05 * span * noise).astype(floating_dtype(model)))
-    x = one_image(who, model, start)._array
+    noise = np.random.default_rng(seed).standard_normal((1, *checked_shape(who, input_shape, model)[1:]))
+    x = (middle + 0.05 * span * noise).astype(floating_dtype(model))
     for _ in range(steps):
         with inference_mode(False):  # recorded also where the caller records nothing
             image = wrap(x).requires_grad_()
@@ -208,7 +207,8 @@ def plot_activation_maximization(
     """
     who = "plot_activation_maximization"
     path = last_convolution(who, model) if layer is None else layer
-    blank = one_image(who, model, wrap(np.zeros(tuple(input_shape), np.float32)))
+    check_model(who, model)
+    blank = wrap(np.zeros((1, *checked_shape(who, input_shape, model)[1:]), floating_dtype(model)))
     output = run_to(who, model, path, blank)
     if filters is None:
         filters = list(range(min(16, output.shape[1])))
@@ -227,5 +227,5 @@ def plot_activation_maximization(
         seen = cut(found, corner, field.size) if len(corner) else found
         show(axes, pixels((seen - low) / (high - low)), vmin=0, vmax=1)
         axes.set_title(str(which), fontsize=9, pad=2)
-    figure.suptitle(f"{path}: what each filter answers to most", fontsize=10)
+    figure.suptitle(f"layer {path}: what each filter answers to most", fontsize=10)
     return figure

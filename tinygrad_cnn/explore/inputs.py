@@ -81,6 +81,7 @@ def run_to(who: str, model: Module, path: str, images: Tensor) -> Tensor:
 
     Raises:
         KeyError: there is no such layer.
+        ShapeError: a layer cannot take the images: which, how that came about.
         ValueError: the network does not call it.
     """
     found: list[Tensor] = []
@@ -93,7 +94,12 @@ def run_to(who: str, model: Module, path: str, images: Tensor) -> Tensor:
         try:
             model(images)
         except _Reached:
-            return found[0]
+            pass
+        except ShapeError:
+            traced(model, images[:1])  # raises a message with the way that the image took
+            raise
+    if found:
+        return found[0]
     raise ValueError(f"{who}: the network's forward does not call the layer {path!r}")
 
 

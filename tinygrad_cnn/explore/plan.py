@@ -129,7 +129,7 @@ def plan(model: Module, input_shape: tuple[int, ...]) -> Plan:
 def blank_trace(who: str, model: Module, input_shape: tuple[int, ...]) -> Trace:
     """The trace of one blank image through a network in evaluation mode; arguments and errors as ``plan``."""
     check_model(who, model)
-    shape = _checked_shape(who, input_shape, model)
+    shape = checked_shape(who, input_shape, model)
     with evaluation(model):
         return traced(model, wrap(np.zeros(shape, floating_dtype(model))))
 
@@ -181,8 +181,12 @@ def unknown_name(who: str, name: Any, names: Iterable[str]) -> str:
     return f"{who}: there is no layer {name!r}; {known}"
 
 
-def _checked_shape(who: str, shape: Any, model: Module) -> Shape:
-    """With the batch in front."""
+def checked_shape(who: str, shape: Any, model: Module) -> Shape:
+    """An input_shape with the batch in front.
+
+    Raises:
+        DTypeError, ShapeError: it is no tuple of positive ints, or too short for convolutions.
+    """
     if not isinstance(shape, tuple | list) or not all(
         isinstance(n, int | np.integer) and not isinstance(n, bool) for n in shape
     ):
