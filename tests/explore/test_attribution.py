@@ -253,6 +253,7 @@ ERRORS = [
     (lambda n: exciting_patches(n, "conv1", IMAGE), ShapeError, r"images must be \(N, C, H, W\), got shape \(1, 28"),
     (lambda n: exciting_patches(n, "conv1", [IMAGE]), DTypeError, "images must be a floating-point Tensor, got list"),
     (lambda n: exciting_patches(n, "conv1", IMAGE[None], 0), ShapeError, "top must be at least 1, got 0"),
+    (lambda n: plot_exciting_patches(n, "conv1", IMAGE[None], 1, [-1]), DimError, "layer's 6 from 0, got -1"),
     (lambda n: exciting_patches(Detached(), "unused", IMAGE[None]), ShapeError, "does not call the layer 'unused'"),
 ]
 

@@ -189,6 +189,8 @@ ERRORS = [
     (lambda n: activation_maximization(n, "conv2", 1, (28, 28)), ShapeError, "input_shape must be .* got"),
     (lambda n: activation_maximization(n, "conv2", 1, 28), DTypeError, "input_shape must be a tuple of positive ints"),
     (lambda n: activation_maximization(n, "conv2", 1, (3, 28, 28)), ShapeError, "set in_channels=3"),
+    (lambda n: plot_activation_maximization(n, "conv1", (1, 28, 28), []), ShapeError, "at least one of the layer's 6"),
+    (lambda n: plot_activation_maximization(n, "conv1", (1, 28, 28), [6]), DimError, "one of the layer's 6 from 0"),
     (lambda n: plot_activation_maximization(nn.Linear(2, 2), None, (2,)), ValueError, "has no Conv2d layer"),
 ]
 

@@ -107,6 +107,8 @@ TWO = images_for([0, 1], 2)
 ERRORS = [
     (lambda: confusion_matrix(Reading(), (TWO, tg.tensor([0, 2]))), DimError, "label 2 is none of the network's 2"),
     (lambda: confusion_matrix(Reading(), (TWO, tg.tensor([0]))), ShapeError, r"labels must be one per image, got \(1"),
+    (lambda: confusion_matrix(Reading(), (TWO, tg.ones(2))), DTypeError, "labels must be integers, got .*float32"),
+    (lambda: confusion_matrix(Reading(), [TWO, TWO, TWO]), TypeError, "every batch of data must be a pair of Tensors"),
     (lambda: confusion_matrix(Reading(), TWO), TypeError, "data must be a DataLoader, a dataset or a pair"),
     (lambda: confusion_matrix(Reading(), 3), TypeError, "data must be .*, got int"),
     (lambda: confusion_matrix(Reading(), []), DataError, "confusion_matrix: data is empty"),

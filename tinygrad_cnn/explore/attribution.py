@@ -13,7 +13,7 @@ from ..nn import Module
 from ..nn.arguments import count
 from .fields import cut, field_of
 from .formulas import Field
-from .inputs import last_convolution, layer_at, one_image, run_to, scores, target_class
+from .inputs import chosen_filters, last_convolution, layer_at, one_image, run_to, scores, target_class
 from .plan import check_model, floating_dtype
 from .showing import SEQUENTIAL, picture, pixels, show
 from .trace import tensors_in
@@ -253,10 +253,11 @@ def plot_exciting_patches(
         filters: which of the layer's; None is the first 8.
 
     Raises:
+        DimError, ShapeError: filters names one that there is not, or none.
         ImportError: matplotlib is not installed.
     """
     found = exciting_patches(model, layer, images, top)
-    chosen = range(min(8, len(found.patches))) if filters is None else filters
+    chosen = chosen_filters("plot_exciting_patches", filters, len(found.patches), 8)
     columns = found.patches.shape[1]
     figure = picture(0.8 * columns + 1.2, 1.05 * len(chosen) + 0.5)
     grid = figure.subplots(len(chosen), columns, squeeze=False)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..autograd import Tensor, grad, inference_mode, wrap
-from ..errors import DimError, ShapeError
+from ..errors import ShapeError
 from ..nn import Module
 from ..nn.arguments import count
 from .fields import cut, field_of
-from .inputs import last_convolution, layer_at, one_image, run_to
+from .inputs import check_filter, chosen_filters, last_convolution, layer_at, one_image, run_to
 from .plan import check_model, checked_shape, floating_dtype
 from .showing import DIVERGING, SEQUENTIAL, picture, pixels, show
 from .values import Values
@@ -180,9 +180,7 @@ def activation_maximization(
 
 def _answer(who: str, output: Tensor, which: int) -> Tensor:
     """One number of a layer's output, (1, filters, ...): the filter's, in the middle of its map."""
-    filters = output.shape[1] if output.ndim > 1 else 0
-    if not isinstance(which, int | np.integer) or not 0 <= which < filters:
-        raise DimError(f"{who}: filter must be one of the layer's {filters} from 0, got {which!r}")
+    check_filter(who, which, output.shape[1] if output.ndim > 1 else 0)
     return output[(0, which, *(side // 2 for side in output.shape[2:]))]
 
 
@@ -210,8 +208,7 @@ def plot_activation_maximization(
     check_model(who, model)
     blank = wrap(np.zeros((1, *checked_shape(who, input_shape, model)[1:]), floating_dtype(model)))
     output = run_to(who, model, path, blank)
-    if filters is None:
-        filters = list(range(min(16, output.shape[1])))
+    filters = chosen_filters(who, filters, output.shape[1], 16)
     field = field_of(who, model, path, blank)
     jump = field.jump or (0, 0)
     corner = np.array([start + side // 2 * step for start, side, step in zip(field.start, output.shape[2:], jump)])

@@ -141,11 +141,34 @@ def target_class(who: str, output: Tensor, target: Any) -> int:
     return int(target)
 
 
+def chosen_filters(who: str, filters: Any, number: int, most: int) -> list[int]:
+    """Which of a layer's filters are asked for; None is the first ``most``.
+
+    Raises:
+        DimError: there is no such filter.
+        ShapeError: there are none in the list.
+    """
+    if filters is None:
+        return list(range(min(most, number)))
+    for which in filters:
+        check_filter(who, which, number)
+    if not len(filters):
+        raise ShapeError(f"{who}: filters must name at least one of the layer's {number}, got {filters!r}")
+    return [int(which) for which in filters]
+
+
+def check_filter(who: str, which: Any, number: int) -> None:
+    """Raise a DimError unless a layer with so many filters has this one."""
+    if not isinstance(which, int | np.integer) or isinstance(which, bool) or not 0 <= which < number:
+        raise DimError(f"{who}: filter must be one of the layer's {number} from 0, got {which!r}")
+
+
 def labelled(who: str, data: Any) -> Iterator[tuple[Tensor, np.ndarray]]:
     """Batches of images (N, ...) and labels (N,) of a DataLoader, a dataset, a list of batches, or a pair of Tensors.
 
     Raises:
         TypeError: none of these.
+        DTypeError: labels that are no integers.
         ShapeError: not as many labels as images.
     """
     batches: Iterable[Any]
@@ -163,6 +186,8 @@ def labelled(who: str, data: Any) -> Iterator[tuple[Tensor, np.ndarray]]:
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(part, Tensor) for part in pair):
             raise TypeError(f"{who}: every batch of data must be a pair of Tensors (images, labels)")
         images, labels = pair
+        if labels._array.dtype.kind not in "iu":
+            raise DTypeError(f"{who}: labels must be integers, got {labels.dtype}")
         if labels.ndim != 1 or images.shape[0] != labels.shape[0]:
             raise ShapeError(
                 f"{who}: labels must be one per image, got {tuple(labels.shape)} for images {tuple(images.shape)}"

@@ -96,6 +96,7 @@ def confusion_matrix(model: Module, data: Any) -> Tensor:
 
     Raises:
         TypeError: model is no Module, data none of these.
+        DTypeError: labels that are no integers.
         ShapeError: not as many labels as images, or a layer cannot take the images.
         DimError: a label that is no class.
         DataError: data is empty.
