@@ -132,6 +132,10 @@ HEALTHY = {
     "raw pixels normalised inside": lambda: on_digits(
         nn.Sequential(nn.BatchNorm2d(1), *small_cnn()), batch=(IMAGES * 16, LABELS)
     ),
+    "segmentation": lambda: on_digits(
+        nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1)),
+        batch=(IMAGES, (IMAGES[:, 0] > 0.5).long()),
+    ),
     "fine-tuned": lambda: on_digits(fine_tuned()),
 }
 
@@ -321,7 +325,7 @@ def test_parameters_without_gradient():
     assert [(f.kind, f.where) for f in findings] == [
         ("no gradient", f"{name} Linear") for name in ("uncalled", "cut", "unused")
     ]
-    assert "weight and bias gets no gradient: forward never calls it" in findings[0].what
+    assert "weight and bias get no gradient: forward never calls it" in findings[0].what
     assert "detach()" in findings[1].remedy
 
     cut = Ending(lambda x: x.detach())
@@ -460,6 +464,30 @@ def test_vanishing_and_exploding_gradients():
         deep[-1].weight.fill_(float("nan"))
     findings = lint(deep, F.cross_entropy, BATCH)
     assert [(f.kind, f.where) for f in findings] == [("not finite", "loss_fn"), ("not finite", "12 Linear")]
+
+
+class Own(nn.Module):
+    """Parameters of its own, one of which is not used, and a dictionary as output."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(tg.rand(3, 2))
+        self.unused = nn.Parameter(tg.rand(3))
+        self.huge = nn.Parameter(tg.rand(2, 2) * 1e7)
+
+    def forward(self, x):
+        return {"scores": x @ self.weight @ self.huge}
+
+
+def test_parameters_of_the_network_itself():
+    model = Own()
+    batch = (tg.rand(4, 3), tg.tensor([0, 1, 0, 1]))
+    findings = lint(model, lambda out, y: F.mse_loss(out["scores"], tg.eye(2)[y]), batch, SGD([model.huge], lr=1e-12))
+    assert [(f.kind, f.where) for f in findings] == [
+        *(("no gradient", "Own"), ("exploding gradient", "Own"), ("not in the optimizer", "Own"))
+    ]
+    assert findings[0].what.startswith("unused gets no gradient")
+    assert "weight and unused" in findings[2].what
 
 
 def test_losses_that_are_no_number_or_compare_everything():

@@ -38,7 +38,7 @@ def without_gradient(run: Run) -> Iterator[Finding]:
         else:
             what = "the loss does not depend on it"
             remedy = "Look for an unused result, detach(), no_grad, item(), numpy() or argmax between it and the loss"
-        yield Finding("no gradient", _layer(path, module), f"{' and '.join(names)} gets no gradient: {what}", remedy)
+        yield Finding("no gradient", _layer(path, module), f"{_get(names)} no gradient: {what}", remedy)
 
 
 def optimizer_parameters(model: Module, optimizer: Optimizer) -> Iterator[Finding]:
@@ -58,7 +58,7 @@ def optimizer_parameters(model: Module, optimizer: Optimizer) -> Iterator[Findin
         yield Finding(
             "not in the optimizer",
             _layer(path, model.get_submodule(path)),
-            f"the optimizer does not have {' and '.join(names)}, so it stays as it is",
+            f"the optimizer does not have {' and '.join(names)}, so nothing changes there",
             "Make the optimizer from model.parameters() when all layers exist, or freeze it: requires_grad_(False)",
         )
 
@@ -99,27 +99,33 @@ def gradients(run: Run, dead: bool) -> Iterator[Finding]:
         what = f"the gradient of {len(bad)} of {len(sizes)} weights is NaN or infinite, seen from the loss first here"
         yield Finding("not finite", where, what, "Run it under autograd.detect_anomaly() to see the operation")
         return
+    exploding = [n for n, size in sizes.items() if size > EXPLODING * _rms(weights[n]) > 0]
+    for name in exploding:
+        path, _, parameter = name.rpartition(".")
+        size, times = sizes[name], sizes[name] / _rms(weights[name])
+        yield Finding(
+            "exploding gradient",
+            _layer(path, run.model.get_submodule(path)),
+            f"the gradient of {parameter} is {size:.1e} on average, {times:,.0f} times the weights",
+            "Scale inputs and targets, start from smaller weights, or add batch normalisation",
+        )
+    if not exploding:  # next to a gradient that has exploded, every other one looks small
+        yield from _vanishing(run, sizes, dead)
+
+
+def _vanishing(run: Run, sizes: dict[str, float], dead: bool) -> Iterator[Finding]:
     largest = max(sizes.values(), default=0.0)
     # A block that starts at zero, as residual blocks may, gives zero gradients in its first step on purpose.
-    starts_at_zero = any(
-        not p._array.any() and p.requires_grad for n, p in run.model.named_parameters() if "bias" not in n
-    )
+    scales = [p for name, p in run.model.named_parameters() if p.requires_grad and not name.endswith("bias")]
+    explained = dead or any(not p._array.any() for p in scales)
     for name, size in sizes.items():
         path, _, parameter = name.rpartition(".")
-        where, weight = _layer(path, run.model.get_submodule(path)), _rms(weights[name])
-        if size < VANISHING * largest and not (size == 0 and (dead or starts_at_zero)):
+        if size < VANISHING * largest and not (size == 0 and explained):
             yield Finding(
                 "vanishing gradient",
-                where,
+                _layer(path, run.model.get_submodule(path)),
                 f"the gradient of {parameter} is {size:.1e} on average, that of the strongest layer {largest:.1e}",
                 "Use ReLU instead of sigmoid or tanh, batch normalisation, He initialisation or shortcuts",
-            )
-        elif weight and size > EXPLODING * weight:
-            yield Finding(
-                "exploding gradient",
-                where,
-                f"the gradient of {parameter} is {size:.1e} on average, {size / weight:,.0f} times the weights",
-                "Scale inputs and targets, start from smaller weights, or add batch normalisation",
             )
 
 
@@ -165,6 +171,11 @@ def _by_layer(names: Any) -> dict[str, list[str]]:
         path, _, parameter = name.rpartition(".")
         layers.setdefault(path, []).append(parameter)
     return layers
+
+
+def _get(names: list[str]) -> str:
+    """``weight gets``, ``weight and bias get``."""
+    return f"{' and '.join(names)} {'gets' if len(names) == 1 else 'get'}"
 
 
 def _layer(path: str, module: Module) -> str:
