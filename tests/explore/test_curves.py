@@ -34,6 +34,8 @@ def test_by_hand():
     assert diminishing_returns([4, 1, 1, 1, 1, 1]) == 3
     assert diminishing_returns(np.array([4, 1, 1, 1, 1, 1], np.float32)) == 3
     assert diminishing_returns([8, 4, 2, 1, 0.5]) is None
+    # The fall is 300, and three epochs always gain 3 at the end: not under 1 %.
+    assert diminishing_returns([314, 20, 19, 18, 17, 16, 15, 14]) is None
     assert diminishing_returns([1, 1, 1, 1, 1]) is None
     assert diminishing_returns([1, 2, 3, 4, 5]) is None
     assert diminishing_returns([4, 1, 1]) is None

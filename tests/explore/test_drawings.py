@@ -7,7 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
@@ -128,6 +128,12 @@ def test_residual_blocks_have_lines_around():
     drawing = draw_architecture(resnet20(nn), (3, 32, 32))
     blue = [e for e in ET.fromstring(drawing.svg()).iter(f"{SVG}polyline") if e.get("stroke") == "#0072B2"]
     assert len(blue) == len(around)
+    runs = []
+    for line in blue:
+        _, (left, height), (right, _), _ = (tuple(map(float, p.split(","))) for p in line.get("points").split())
+        assert left < right
+        assert not any(height == y and left < b and a < right for a, b, y in runs)  # none over another
+        runs.append((left, right, height))
 
 
 def test_pictures_and_errors_of_architectures():
@@ -235,6 +241,7 @@ def graphs(draw):
     return widths, edges, [i not in targets and draw(st.booleans()) for i in range(count)]
 
 
+@example(([1.0] * 4, [(0, 1), (1, 3), (2, 3)], [False, False, True, False]))
 @given(graphs())
 def test_layers(graph):
     widths, edges, late = graph

@@ -131,9 +131,11 @@ def test_feature_maps():
 def test_a_filter_looks_for_itself():
     """Of a linear layer, the best image is white where the weight is positive and black where it is negative."""
     net = nn.Sequential(nn.Conv2d(2, 3, 5), nn.ReLU())
-    image = activation_maximization(net, "0", 1, (2, 5, 5), decay=0.0, steps=3000)
+    weight = net[0].weight._array
+    weight += np.where(weight > 0, np.float32(0.1), np.float32(-0.1))  # none so small that its pixel hardly moves
+    image = activation_maximization(net, "0", 1, (2, 5, 5), decay=0.0, steps=200)
     assert image.shape == (2, 5, 5)
-    assert np.array_equal(image._array, (net[0].weight._array[1] > 0).astype(np.float32))
+    assert np.array_equal(image._array, (weight[1] > 0).astype(np.float32))
     assert net.training
 
 
