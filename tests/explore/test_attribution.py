@@ -38,6 +38,7 @@ def test_saliency_of_a_linear_network_is_its_weight():
 
 
 def test_saliency_is_the_gradient_of_the_highest_score():
+    tg.manual_seed(0)  # with bad luck, a kink lies within the difference
     net, x = lenet5(nn).double(), tg.rand(1, 28, 28).double()
     found = saliency(net, x)._array
     with tg.no_grad():

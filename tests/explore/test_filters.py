@@ -140,8 +140,8 @@ def test_a_filter_looks_for_itself():
 
 
 def test_the_answer_grows_and_only_the_receptive_field_changes():
+    tg.manual_seed(0)  # with bad luck, no pixel of a border row wins its pooling window
     net = lenet5(nn)
-    net.conv2.weight.grad = None
     images = [activation_maximization(net, "conv2", 3, (1, 28, 28), steps=n, decay=0.0) for n in (1, 10, 60)]
     answers = []
     for image in images:
