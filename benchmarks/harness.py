@@ -25,6 +25,10 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 ROUNDS = 7
 SECONDS_PER_SAMPLE = 0.05
 
+SETTLE = 0.02
+"""Seconds before a sample, and then a call that is not timed: the threads of the side before wait actively for some
+milliseconds after their last work, and would take a core away from this one."""
+
 _PACKAGES = ("tinygrad_cnn", "numpy", "numba", "torch", "onnxruntime", "jax", "mygrad", "autograd", "tinygrad")
 
 
@@ -111,6 +115,8 @@ def _repeats(call: Callable[[], Any]) -> int:
 def _time(call: Callable[[], Any], repeats: int) -> float:
     """Seconds per call.  The garbage collector runs before, not during."""
     gc.collect()
+    time.sleep(SETTLE)
+    call()
     gc.disable()
     try:
         start = time.perf_counter()

@@ -13,11 +13,15 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..errors import GraphError
 from .anomaly import inspect_call
 from .grad_mode import anomaly, inference, recording
 from .tensor import Edge, Tensor, link_view, refresh_view, wrap
 
+_ndarray = np.ndarray
+_new = object.__new__
 _next_sequence = itertools.count().__next__
 
 
@@ -124,7 +128,12 @@ class Op:
                 arrays.append(None if t is None else t._array)
         # Python calls a function with a fixed number of arguments 0.15 µs faster than one with a star.
         result = node.forward(arrays[0], arrays[1]) if len(arrays) == 2 else node.forward(*arrays)
-        outputs = wrap(result) if type(result) is not tuple else tuple(map(wrap, result))
+        outputs: Any
+        if type(result) is _ndarray:  # wrap(result), without a call
+            outputs = _new(Tensor)
+            outputs._array = result
+        else:
+            outputs = wrap(result) if type(result) is not tuple else tuple(map(wrap, result))
         if needed:
             node._record(inputs, needed, outputs)
         elif inference.get():
@@ -146,26 +155,22 @@ class Op:
                     output._node, output._index, output._requires_grad = self, index, True
             self.output_shapes = tuple(output._array.shape for output in outputs)
         if self._inputs_to_save or self.saves_outputs:
-            self._save(inputs, needed, outputs)
-        if anomaly.get():
-            inspect_call(self, inputs, outputs)
-
-    def _save(self, inputs: tuple[Tensor | None, ...], needed: int, outputs: Any) -> None:
-        edges = self.edges
-        saved: list[Saved | None] = []
-        for index, users in self._inputs_to_save:
-            t = inputs[index]
-            if t is None or not needed & users:
-                saved.append(None)
-                continue
-            version = t._version or t._counter()
-            saved.append((t._array, version, version[0], edges[index]))
-        if self.saves_outputs:
+            saved: list[Saved | None] = []
+            edges = self.edges
+            for index, users in self._inputs_to_save:
+                t = inputs[index]
+                if t is None or not needed & users:
+                    saved.append(None)
+                    continue
+                version = t._version or t._counter()
+                saved.append((t._array, version, version[0], edges[index]))
             for index in self.saves_outputs:
                 t = outputs[index] if type(outputs) is tuple else outputs
                 version = t._counter()
                 saved.append((t._array, version, version[0], (None, index)))
-        self.saved = saved
+            self.saved = saved
+        if anomaly.get():
+            inspect_call(self, inputs, outputs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -209,7 +214,8 @@ class Op:
                     f"{self.name()}: a tensor of shape {array.shape} that it needs for its gradient was modified by an "
                     f"in-place operation: it is at version {version[0]}, expected version {number}"
                 )
-            tensor = wrap(array)
+            tensor = _new(Tensor)
+            tensor._array = array
             tensor._version = version
             tensors.append(self._with_history(tensor, edge) if with_history and edge is not None else tensor)
         return tensors

@@ -70,9 +70,13 @@ class Mul(Op):
         return np.multiply(a, b)
 
     def backward(self, grad: Tensor, a: Tensor | None, b: Tensor | None) -> tuple[Tensor | None, ...]:
+        by_a = None if b is None else Mul.apply(grad, b)
+        by_b = None if a is None else Mul.apply(grad, a)
+        if a is not None and b is not None and a._array.shape == b._array.shape:  # nothing was broadcast
+            return by_a, by_b
         return (
-            None if b is None else sum_to(Mul.apply(grad, b), self.input_shape(0)),
-            None if a is None else sum_to(Mul.apply(grad, a), self.input_shape(1)),
+            None if by_a is None else sum_to(by_a, self.input_shape(0)),
+            None if by_b is None else sum_to(by_b, self.input_shape(1)),
         )
 
 
