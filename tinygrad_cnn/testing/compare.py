@@ -138,7 +138,7 @@ def mismatch(a: np.ndarray, e: np.ndarray, rtol: float, atol: float, equal_nan: 
 
 
 def assert_agree(ours: Any, theirs: Any, what: str, relative: float = 1e-9) -> None:
-    """Raise unless two float64 results agree to a part of their size; integers and bools must be equal.
+    """Raise unless two float64 results agree to a part of their largest element; integers and bools must be equal.
 
     Raises:
         AssertionError: shapes or values differ.
@@ -149,6 +149,6 @@ def assert_agree(ours: Any, theirs: Any, what: str, relative: float = 1e-9) -> N
     if e.dtype.kind != "f":
         relative = 0.0
     finite = np.abs(e[np.isfinite(e)]) if e.dtype.kind == "f" else np.zeros(0)
-    problem = mismatch(a, e, relative, 1e-3 * relative * max(1.0, float(np.max(finite, initial=0.0))), True)
+    problem = mismatch(a, e, relative, relative * max(1.0, float(np.max(finite, initial=0.0))), True)
     if problem is not None:
         raise AssertionError(f"{what}: {problem}")
