@@ -39,7 +39,7 @@ class Layer(NamedTuple):
         text = f"{self.channels}→{self.filters} {self.kernel}×{self.kernel} @{self.side}"
         if self.stride > 1:
             text += f" stride {self.stride}"
-        if self.groups == self.channels:
+        if self.groups == self.channels > 1:
             return text + " depthwise"
         return text + (f" in {self.groups} groups" if self.groups > 1 else "")
 
@@ -121,7 +121,8 @@ def passes(
     out = conv2d(by_x, weight, bias, **geometry)
     through_x, through_weight = out, conv2d(x, by_weight, by_bias, **geometry)
     upstream = np.random.default_rng(1).standard_normal(tuple(out.shape))
-    grad = out.detach() * 0 + library.tensor(upstream, dtype=out.dtype)  # in memory as the output is
+    grad = library.empty_like(out.detach())  # in memory as the output is
+    grad.copy_(library.tensor(upstream, dtype=out.dtype))
 
     def forward() -> tuple[Any, ...]:
         with library.no_grad():
