@@ -35,6 +35,7 @@ def functional(name: str) -> Any:
 
 SAMPLES = [
     OpSample("relu", tg.relu, one(draw.distinct), reference.relu, torch_function("relu")),
+    OpSample("relu/large", tg.relu, draw.large(draw.distinct), reference.relu, torch_function("relu")),
     OpSample("relu/integers", tg.relu, one(integers), reference.relu, torch_function("relu"), value_only=True),
     OpSample(
         "leaky_relu",

@@ -125,6 +125,7 @@ roundings = ["trunc", "floor"]
 
 SAMPLES = [
     OpSample("add", tg.add, two(normals, alpha=[1, 2, -0.5]), reference.add, torch_function("add"), exact=True),
+    OpSample("add/large", tg.add, draw.large(draw.normal, 2), reference.add, torch_function("add"), exact=True),
     OpSample("sub", tg.sub, two(normals, alpha=[1, 2, -0.5]), reference.sub, torch_function("sub"), exact=True),
     OpSample("rsub", tg.rsub, two(normals, alpha=[1, 2, -0.5]), reference.rsub, torch_function("rsub"), exact=True),
     OpSample("mul", tg.mul, two(normals), reference.mul, torch_function("mul"), exact=True),

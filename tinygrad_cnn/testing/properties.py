@@ -234,6 +234,41 @@ def _torch_tensors(case: Case, requires_grad: bool = False) -> list[Any]:
     ]
 
 
+def inputs_alone_give_the_same_gradient(sample: OpSample, case: Case) -> None:
+    """What an input's first and second derivatives are does not depend on which other inputs are differentiated by."""
+    positions = [i for i, a in enumerate(case.arrays) if is_float(a)]
+    if sample.value_only or len(positions) < 2:
+        return
+    together = tensors_of(case)
+    for position in positions:
+        alone = tensors_of(case, requires_grad=False)
+        alone[position] = together[position].detach().clone().requires_grad_()  # type: ignore[union-attr]
+        pairs = zip(
+            _first_and_second(sample, case, together, position), _first_and_second(sample, case, alone, position)
+        )
+        for name, (right, found) in zip(("gradient", "second derivative"), pairs):
+            assert_agree(found, right, f"{name} by input {position}, when it is the only one", 1e-11)
+
+
+def _first_and_second(sample: OpSample, case: Case, tensors: list[Tensor | None], position: int) -> list[np.ndarray]:
+    """The gradient by one input and, for a random direction, the second derivative by it; zeros where there is none."""
+    leaf_of = tensors[position]
+    assert leaf_of is not None
+    nothing = np.zeros_like(leaf_of._array)
+    outputs = outputs_of(sample.function(*tensors, **case.kwargs))
+    upstream = _upstream(outputs)
+    used = [i for i, out in enumerate(outputs) if out.requires_grad]
+    if not used:
+        return [nothing, nothing]
+    outs, received = [outputs[i] for i in used], [upstream[i] for i in used]
+    (first,) = grad(outs, [leaf_of], received, create_graph=sample.order >= 2, allow_unused=True)
+    if first is None or not first.requires_grad:
+        return [nothing if first is None else first._array, nothing]
+    direction = wrap(_second_upstream(position, first._array.shape).astype(first._array.dtype))
+    (second,) = grad([first], [leaf_of], [direction], allow_unused=True)
+    return [first._array, nothing if second is None else second._array]
+
+
 def zero_upstream_gives_zeros(sample: OpSample, case: Case) -> None:
     """An upstream gradient of zeros gives exact zeros."""
     if not has_gradient(sample, case):
@@ -360,6 +395,7 @@ PROPERTIES: tuple[Property, ...] = (
     gradient_equals_differences,
     second_gradient_equals_differences,
     gradient_equals_torch,
+    inputs_alone_give_the_same_gradient,
     zero_upstream_gives_zeros,
     backward_twice_is_the_same,
     gradients_own_their_memory,
