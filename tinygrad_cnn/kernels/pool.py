@@ -124,7 +124,7 @@ def _spread_windows(grad, places, n, i, KH, KW, sh, sw, ph, pw, dh, dw, out):
     top = i * sh - ph
     begin = max(0, top) if i else 0
     end = max(begin, min(H, top + sh)) if i < OH - 1 else H
-    covered = begin == top and end - begin == KH == sh and KW == sw and OW * sw == W and pw == 0
+    covered = begin == top and end - begin == KH == sh and sw == KW and OW * sw == W and pw == 0
     if not covered:  # some of these pixels are in no window
         out[n, begin:end] = 0
     for j in range(OW):
