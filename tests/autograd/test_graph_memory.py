@@ -15,6 +15,8 @@ from tinygrad_cnn import nn, optim
 from tinygrad_cnn.autograd import Function, grad
 from tinygrad_cnn.nn import functional as F
 
+from .test_function import Exp
+
 LENGTH = 100_000
 
 
@@ -178,21 +180,6 @@ def in_place(x):
     y[0] = 3.0
     y.view(-1).mul_(2)
     y.sum().backward()
-
-
-class Exp(Function):
-    """Saves its output."""
-
-    @staticmethod
-    def forward(ctx, x):
-        out = x.exp()
-        ctx.save_for_backward(out)
-        return out
-
-    @staticmethod
-    def backward(ctx, grad):
-        (out,) = ctx.saved_tensors
-        return grad * out
 
 
 def function_twice(x):

@@ -28,6 +28,8 @@ FEW_ROWS = 4
 
 def workspace_size(a_shape: tuple[int, ...], b_shape: tuple[int, ...], trans_a: bool, trans_b: bool, dtype: Any) -> int:
     """Number of elements (of ``dtype``) of scratch memory that `matmul` needs for these operands; may be 0."""
+    if _has_few_rows(a_shape, trans_a, trans_b):
+        return 0
     found = _program(a_shape, b_shape, trans_a, trans_b, dtype, get_num_threads(), True, False)
     return 0 if found is None else found.workspace
 
@@ -54,7 +56,7 @@ def matmul(
         out: (M, L), written. Where K is 0, it is the bias, or 0.
         relu: Also replace every negative element by 0 (NaN stays NaN).
     """
-    if trans_b and not trans_a and 0 < a.shape[0] <= FEW_ROWS:
+    if _has_few_rows(a.shape, trans_a, trans_b):
         few_rows.run(a.size * b.shape[0] // MULTIPLY_ADDS, a, b, bias, relu, out)
         return
     threads = get_num_threads()
@@ -73,6 +75,10 @@ def matmul(
             out += bias
         if relu:
             np.maximum(out, 0, out=out)
+
+
+def _has_few_rows(a_shape: tuple[int, ...], trans_a: bool, trans_b: bool) -> bool:
+    return trans_b and not trans_a and 0 < a_shape[0] <= FEW_ROWS
 
 
 @kernel
