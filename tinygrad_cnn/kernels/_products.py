@@ -8,13 +8,14 @@ functions that know the geometry (`conv_direct`, `matmul`). `dot_stages` and `ou
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _tiles
 from ._simd import ROWS, panel_width
-from ._tasks import LAUNCH_WORK, MULTIPLY_ADDS, At, Stage, TaskKernel
+from ._tasks import LAUNCH_WORK, MULTIPLY_ADDS, At, Program, Stage, TaskKernel
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -102,11 +103,30 @@ class Packed(NamedTuple):
 
 
 def dot_stages(
-    dot: Dot, dtype: Any, threads: int, carver: Carver, with_bias: bool, relu: bool, left: At = LEFT
+    dot: Dot,
+    dtype: Any,
+    threads: int,
+    carver: Carver,
+    with_bias: bool,
+    relu: bool,
+    left: At = LEFT,
+    products: TaskKernel = _tiles.dot_products,
 ) -> list[Stage]:
     """Pack the matrix, then multiply."""
     stage, packed = pack(dot, dtype, threads, carver, with_bias)
-    return [stage, *multiply(dot, dtype, threads, packed, relu, left)]
+    return [stage, *multiply(dot, dtype, threads, packed, relu, left, products=products)]
+
+
+def phases_program(
+    dots: Sequence[Dot], dtype: Any, threads: int, products: TaskKernel = _tiles.dot_products
+) -> Program:
+    """An input gradient: one product after the other, each for the pixels of one phase of the stride."""
+    stages, workspace = [], 0
+    for dot in dots:
+        carver = Carver(dtype)  # every phase uses the same memory
+        stages += dot_stages(dot, dtype, threads, carver, with_bias=False, relu=False, products=products)
+        workspace = max(workspace, carver.used)
+    return Program(dtype, threads, stages, workspace)
 
 
 def pack(dot: Dot, dtype: Any, threads: int, carver: Carver, with_bias: bool) -> tuple[Stage, Packed]:

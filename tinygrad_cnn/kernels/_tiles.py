@@ -306,6 +306,16 @@ def outer_products(worker, workers, numbers, zero):
 
 
 @helper
+def find_square(image, top, left, side, H, W, pixel_bytes, zeros, addresses):
+    """The addresses of side x side pixels of an image (H, W); pixels outside it lie at ``zeros``."""
+    for i in range(side):
+        for j in range(side):
+            h, w = top + i, left + j
+            inside = h >= 0 and h < H and w >= 0 and w < W
+            put(addresses + (i * side + j) * 8, image + (h * W + w) * pixel_bytes if inside else zeros)
+
+
+@helper
 def find_pixels(numbers, first, count, zero, addresses):
     """The address of every piece of every pixel of a block: (S, pixels per block)."""
     source, zeros, table = get(numbers), get(numbers + 8), get(numbers + 48)

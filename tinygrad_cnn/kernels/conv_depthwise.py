@@ -25,8 +25,8 @@ from ._products import (
     Array,
     Carver,
     Dot,
-    multiply,
-    pack,
+    dot_stages,
+    phases_program,
     product,
     round_up,
     zero_row,
@@ -59,7 +59,8 @@ def forward_program(
 ) -> Program:
     """See `conv.forward`."""
     carver = Carver(dtype)
-    stages = _stages(forward_plan(x_shape, weight_shape, geometry), dtype, threads, carver, with_bias, relu)
+    plan = forward_plan(x_shape, weight_shape, geometry)
+    stages = dot_stages(plan, dtype, threads, carver, with_bias, relu, products=depthwise_products)
     return Program(dtype, threads, stages, carver.used)
 
 
@@ -67,17 +68,8 @@ def input_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
     """See `conv.input_grad`."""
-    stages, workspace = [], 0
-    for phase in input_grad_plan(x_shape, weight_shape, geometry):
-        carver = Carver(dtype)  # every phase uses the same memory
-        stages += _stages(phase, dtype, threads, carver, with_bias=False, relu=False)
-        workspace = max(workspace, carver.used)
-    return Program(dtype, threads, stages, workspace)
-
-
-def _stages(dot: Dot, dtype: Any, threads: int, carver: Carver, with_bias: bool, relu: bool) -> list[Stage]:
-    stage, packed = pack(dot, dtype, threads, carver, with_bias)
-    return [stage, *multiply(dot, dtype, threads, packed, relu, products=depthwise_products)]
+    plans = input_grad_plan(x_shape, weight_shape, geometry)
+    return phases_program(plans, dtype, threads, depthwise_products)
 
 
 def weight_grad_program(

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._products import LEFT, Array, Carver, Dot, Outer, dot_stages, outer_stages, product
+from ._products import LEFT, Array, Carver, Dot, Outer, dot_stages, outer_stages, phases_program, product
 from ._simd import copy_bytes, get, size_of, zero_bytes
 from ._tasks import FIRST, At, Program, Stage, task_kernel
 
@@ -54,12 +54,7 @@ def input_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
     """See `conv.input_grad`."""
-    stages, workspace = [], 0
-    for phase in input_grad_plan(x_shape, weight_shape, geometry):
-        carver = Carver(dtype)  # every phase uses the same memory
-        stages += dot_stages(phase, dtype, threads, carver, with_bias=False, relu=False)
-        workspace = max(workspace, carver.used)
-    return Program(dtype, threads, stages, workspace)
+    return phases_program(input_grad_plan(x_shape, weight_shape, geometry), dtype, threads)
 
 
 def weight_grad_program(

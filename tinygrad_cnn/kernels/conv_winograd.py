@@ -40,7 +40,7 @@ from ._simd import (
     transpose_block,
 )
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, task_kernel
-from ._tiles import PANEL_BYTES, spread_bias
+from ._tiles import PANEL_BYTES, find_square, spread_bias
 from ._winograd import transform_filter, transform_input, transform_output
 from .conv_winograd_weight import weight_grad_program
 
@@ -268,16 +268,10 @@ def _transform_patch(tile, numbers, addresses, target, zero):
     H, W, channels = get(own + 24), get(own + 32), get(own + 40)
     across, m = get(own + 96), get(own + 112)
     per_image = get(own + 88) * across
-    n = m + 2
     image, place = tile // per_image, tile % per_image
     top, left = place // across * m - get(own + 72), place % across * m - get(own + 80)
     source = get(numbers) + image * H * W * channels * item
-    for i in range(n):
-        for j in range(n):
-            h, w = top + i, left + j
-            inside = h >= 0 and h < H and w >= 0 and w < W
-            where = source + (h * W + w) * channels * item if inside else get(numbers + 8)
-            put(addresses + (i * n + j) * 8, where)
+    find_square(source, top, left, m + 2, H, W, channels * item, get(numbers + 8), addresses)
     vectors = channels * item // VECTOR_BYTES
     step = get(own + 104) * channels * item
     if m == 4:

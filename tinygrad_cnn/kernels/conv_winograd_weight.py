@@ -36,7 +36,7 @@ from ._simd import (
     zero_bytes,
 )
 from ._tasks import FIRST, MULTIPLY_ADDS, Program, Stage, task_kernel
-from ._tiles import PANEL_BYTES, TILE_OF_INT64, place_columns
+from ._tiles import PANEL_BYTES, TILE_OF_INT64, find_square, place_columns
 from ._winograd import transform_grad, transform_input, transform_sums
 
 CACHE_BYTES = 512 * 1024
@@ -131,15 +131,10 @@ def _transform_pixels(tile, t, numbers, addresses, pixels, zero):
     H, W, C = get(own + 16), get(own + 24), get(own + 32)
     across, m = get(own + 88), get(own + 96)
     per_image = get(own + 80) * across
-    n = m + 2
     image, place = tile // per_image, tile % per_image
     top, left = place // across * m - get(own + 64), place % across * m - get(own + 72)
     source = get(numbers) + image * H * W * C * item
-    for i in range(n):
-        for j in range(n):
-            h, w = top + i, left + j
-            inside = h >= 0 and h < H and w >= 0 and w < W
-            put(addresses + (i * n + j) * 8, source + (h * W + w) * C * item if inside else get(numbers + 8))
+    find_square(source, top, left, m + 2, H, W, C * item, get(numbers + 8), addresses)
     target, step = pixels + t * C * item, get(own + 104) * C * item
     if m == 4:
         transform_input(4, addresses, C * item // VECTOR_BYTES, target, step, zero)
@@ -159,16 +154,12 @@ def _transform_grads(tile, t, numbers, addresses, grads, totals, zero):
     top, left = place // across * m, place % across * m
     source = get(numbers + 16) + image * OH * OW * O * item
     width = PANEL_BYTES // item
-    for i in range(m):
-        for j in range(m):
-            h, w = top + i, left + j
-            where = source + (h * OW + w) * O * item if h < OH and w < OW else get(numbers + 8)
-            put(addresses + (i * m + j) * 8, where)
-        if top + i < OH:
-            row = source + ((top + i) * OW + left) * O * item
-            for panel in range(panels):
-                begin = panel * PANEL_BYTES
-                add_rows(row + begin, O * item, O - panel * width, min(m, OW - left), totals + begin, zero)
+    find_square(source, top, left, m, OH, OW, O * item, get(numbers + 8), addresses)
+    for i in range(min(m, OH - top)):
+        row = source + ((top + i) * OW + left) * O * item
+        for panel in range(panels):
+            begin = panel * PANEL_BYTES
+            add_rows(row + begin, O * item, O - panel * width, min(m, OW - left), totals + begin, zero)
     step = panels * block * PANEL_BYTES
     for vector in range(O * item // VECTOR_BYTES):
         panel, side = vector // VECTORS, vector % VECTORS
