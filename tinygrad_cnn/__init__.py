@@ -36,6 +36,7 @@ from .autograd import (
 )
 from .autograd.dtype import bool_ as bool
 from .autograd.dtype import float32, float64, int32, int64, uint8
+from .autograd.formatting import set_printoptions
 from .autograd.random import get_rng_state, initial_seed, seed, set_rng_state
 
 from .serialization import load, save
@@ -142,7 +143,6 @@ from .ops.creation import (
     zeros,
     zeros_like,
 )
-from .ops.formatting import set_printoptions
 from .ops.random import (
     bernoulli,
     normal,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..autograd import formatting
 from ..autograd.dtype import bool_, float32, float64, int32, int64, uint8
 from . import (
     activation,
@@ -20,7 +21,6 @@ from . import (
     copies,
     creation,
     elementwise,
-    formatting,
     gathering,
     indexing,
     inplace,
@@ -1118,7 +1118,7 @@ class TensorMethods(ConversionMethods):
         """``full(size, fill_value)`` with this Tensor's dtype."""
         return creation.full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
-    # ---------------------------------------------------------------- protocols (interop.py, formatting.py)
+    # ---------------------------------------------------------------- protocols (interop.py, autograd/formatting.py)
 
     def __repr__(self: Any) -> str:
         return formatting.to_string(self)

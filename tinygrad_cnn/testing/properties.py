@@ -235,38 +235,47 @@ def _torch_tensors(case: Case, requires_grad: bool = False) -> list[Any]:
 
 
 def inputs_alone_give_the_same_gradient(sample: OpSample, case: Case) -> None:
-    """What an input's first and second derivatives are does not depend on which other inputs are differentiated by."""
-    positions = [i for i, a in enumerate(case.arrays) if is_float(a)]
-    if sample.value_only or len(positions) < 2:
+    """What an input's first and second derivatives are does not depend on what else is differentiated by.
+
+    That is the other inputs and the upstream gradient, which for the second derivatives is an input like them.
+    """
+    if sample.value_only:
         return
     together = tensors_of(case)
-    for position in positions:
+    for position in [i for i, a in enumerate(case.arrays) if is_float(a)]:
         alone = tensors_of(case, requires_grad=False)
         alone[position] = together[position].detach().clone().requires_grad_()  # type: ignore[union-attr]
-        pairs = zip(
-            _first_and_second(sample, case, together, position), _first_and_second(sample, case, alone, position)
-        )
-        for name, (right, found) in zip(("gradient", "second derivative"), pairs):
-            assert_agree(found, right, f"{name} by input {position}, when it is the only one", 1e-11)
+        right = _first_and_second(sample, case, together, position, True)
+        for tensors, with_upstream in ((together, False), (alone, True), (alone, False)):
+            found = _first_and_second(sample, case, tensors, position, with_upstream)
+            names = ("gradient", "second derivative", "second derivative by the upstream gradient")
+            for name, a, b in zip([*names[:2], *names[2:] * len(right)], found, right):
+                assert_agree(a, b, f"{name}, input {position}, when not all are differentiated by", 1e-11)
 
 
-def _first_and_second(sample: OpSample, case: Case, tensors: list[Tensor | None], position: int) -> list[np.ndarray]:
-    """The gradient by one input and, for a random direction, the second derivative by it; zeros where there is none."""
+def _first_and_second(
+    sample: OpSample, case: Case, tensors: list[Tensor | None], position: int, with_upstream: bool
+) -> list[np.ndarray]:
+    """The gradient by one input, its derivative by that input in a random direction, and by the upstream gradients.
+
+    Zeros stand for what there is not; without ``with_upstream`` the upstream gradients are constants.
+    """
     leaf_of = tensors[position]
     assert leaf_of is not None
-    nothing = np.zeros_like(leaf_of._array)
     outputs = outputs_of(sample.function(*tensors, **case.kwargs))
-    upstream = _upstream(outputs)
+    upstream = [leaf(v._array, with_upstream and is_float(v._array)) for v in _upstream(outputs)]
+    wanted = [leaf_of, *float_leaves(upstream)]
     used = [i for i, out in enumerate(outputs) if out.requires_grad]
-    if not used:
-        return [nothing, nothing]
-    outs, received = [outputs[i] for i in used], [upstream[i] for i in used]
-    (first,) = grad(outs, [leaf_of], received, create_graph=sample.order >= 2, allow_unused=True)
-    if first is None or not first.requires_grad:
-        return [nothing if first is None else first._array, nothing]
-    direction = wrap(_second_upstream(position, first._array.shape).astype(first._array.dtype))
-    (second,) = grad([first], [leaf_of], [direction], allow_unused=True)
-    return [first._array, nothing if second is None else second._array]
+    first = None
+    if used:
+        outs, received = [outputs[i] for i in used], [upstream[i] for i in used]
+        (first,) = grad(outs, [leaf_of], received, create_graph=sample.order >= 2, allow_unused=True)
+    second: list[Tensor | None] = [None] * len(wanted)
+    if first is not None and first.requires_grad:
+        direction = wrap(_second_upstream(position, first._array.shape).astype(first._array.dtype))
+        second = list(grad([first], wanted, [direction], allow_unused=True))
+    pairs = zip([first, *second], [leaf_of, *wanted])
+    return [np.zeros_like(like._array) if g is None else g._array for g, like in pairs]
 
 
 def zero_upstream_gives_zeros(sample: OpSample, case: Case) -> None:

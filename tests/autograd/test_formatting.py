@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
 
-from . import draw
+from ..ops import draw
 
 EDGE_VALUES = [
     0.0,

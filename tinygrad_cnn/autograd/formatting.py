@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor, get_default_dtype
-from ..autograd.dtype import bool_, int64
+from .dtype import bool_, get_default_dtype, int64
+from .tensor import Tensor
 
 _LARGEST_RATIO = 1000.0
 _LARGEST = 1e8
