@@ -30,6 +30,8 @@ UGLY = {
     "one group per channel": Case(2, (6, 5), 19, 19, (3, 3), padding=(1, 1), groups=19),
     "two filters per channel": Case(2, (6, 5), 5, 10, (3, 3), padding=(1, 1), groups=5),
     "first layer": Case(3, (12, 12), 1, 6, (5, 5)),
+    "few filters, strided": Case(2, (7, 12), 13, 4, (3, 5), stride=(1, 2), padding=(1, 2)),
+    "one filter": Case(3, (5, 16), 2, 1, (3, 3), padding=(1, 1)),
     "image with padding": Case(2, (9, 9), 3, 16, (3, 3), padding=(1, 1), dilation=(1, 2)),
     "winograd 2x2": Case(2, (7, 9), 32, 40, (3, 3), padding=(1, 0)),
     "winograd 4x4": Case(3, (7, 10), 64, 72, (3, 3), padding=(2, 1)),
@@ -220,10 +222,13 @@ def test_choice_is_explained() -> None:
         "winograd F(4x4)": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
         "winograd F(2x2)": ("forward", (8, 16, 16, 32), (32, 3, 3, 32), plain, np.float32),
         "direct": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain, np.float64),
+        "wide": ("forward", (8, 28, 28, 1), (6, 5, 5, 1), plain, np.float32),
         "fold": ("input_grad", (8, 16, 16, 3), (64, 3, 3, 3), plain, np.float32),
         "depthwise": ("forward", (8, 16, 16, 64), (64, 3, 3, 1), plain._replace(groups=64), np.float32),
         "empty": ("forward", (0, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
     }
+    if conv.lanes(np.float32) < 12:
+        del names["wide"]  # two pixels of 6 filters don't fit a vector
     for name, arguments in names.items():
         choice = conv.choose(*arguments)
         assert choice.name == name

@@ -110,10 +110,12 @@ def dot_stages(
     with_bias: bool,
     relu: bool,
     left: At = LEFT,
+    right: At = RIGHT,
+    bias: At = BIAS,
     products: TaskKernel = _tiles.dot_products,
 ) -> list[Stage]:
     """Pack the matrix, then multiply."""
-    stage, packed = pack(dot, dtype, threads, carver, with_bias)
+    stage, packed = pack(dot, dtype, threads, carver, with_bias, right, bias)
     return [stage, *multiply(dot, dtype, threads, packed, relu, left, products=products)]
 
 
@@ -129,7 +131,9 @@ def phases_program(
     return Program(dtype, threads, stages, workspace)
 
 
-def pack(dot: Dot, dtype: Any, threads: int, carver: Carver, with_bias: bool) -> tuple[Stage, Packed]:
+def pack(
+    dot: Dot, dtype: Any, threads: int, carver: Carver, with_bias: bool, right: At = RIGHT, bias: At = BIAS
+) -> tuple[Stage, Packed]:
     """Copy the right matrix into panels."""
     width = panel_width(dtype)
     per_group = -(-dot.columns // width)
@@ -142,7 +146,7 @@ def pack(dot: Dot, dtype: Any, threads: int, carver: Carver, with_bias: bool) ->
         carver.take(threads, tiles * ROWS * width),
     )
     stage = Stage(
-        _tiles.pack_panels, panels * terms * width, (RIGHT, packed.panels, BIAS, packed.starts), (dot.terms,),
+        _tiles.pack_panels, panels * terms * width, (right, packed.panels, bias, packed.starts), (dot.terms,),
         (terms, dot.groups, dot.group_step, dot.columns, dot.column_step, per_group, with_bias),
     )  # fmt: skip
     return stage, packed
@@ -177,8 +181,17 @@ def multiply(
     ]  # fmt: skip
 
 
-def outer_stages(outer: Outer, dtype: Any, threads: int, carver: Carver, left: At, with_columns: bool) -> list[Stage]:
-    """Sum in chunks, then add up the chunks; ``with_columns`` also sums the right rows, into `OUT_COLUMNS`."""
+def outer_stages(
+    outer: Outer,
+    dtype: Any,
+    threads: int,
+    carver: Carver,
+    left: At,
+    with_columns: bool,
+    out: At = OUT,
+    out_columns: At = OUT_COLUMNS,
+) -> list[Stage]:
+    """Sum in chunks, then add up the chunks; ``with_columns`` also sums the right rows, into ``out_columns``."""
     width = panel_width(dtype)
     per_group = -(-outer.columns // width)
     chunks, splits = outer_tasks(outer, dtype)
@@ -206,7 +219,7 @@ def outer_stages(outer: Outer, dtype: Any, threads: int, carver: Carver, left: A
     return [
         *stages,
         Stage(
-            _tiles.sum_chunks, size, (sums, column_sums, OUT, OUT_COLUMNS), (),
+            _tiles.sum_chunks, size, (sums, column_sums, out, out_columns), (),
             (chunks, outer.groups, pieces, outer.terms.size, outer.columns, per_group,
              outer.term_step, outer.column_step, outer.group_step, with_columns),
         ),

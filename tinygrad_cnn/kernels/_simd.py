@@ -153,7 +153,7 @@ def copy_row(typing_context: Any, source: Any, target: Any, columns: Any, zero: 
 
 @intrinsic
 def add_rows(typing_context: Any, rows: Any, step: Any, columns: Any, count: Any, target: Any, zero: Any) -> Any:
-    """``add_rows(rows, step, columns, count, target, zero)``: add rows up, into a full panel row.
+    """``add_rows(rows, step, columns, count, target, zero)``: add rows of a panel's width at most up, into another.
 
     ``target[l] += Σ_{t < count} rows[t][l]`` for l < ``columns``, rows lying ``step`` bytes apart.
     """
@@ -167,9 +167,9 @@ def add_rows(typing_context: Any, rows: Any, step: Any, columns: Any, count: Any
                 row = emit.load_panel(builder.add(rows, builder.mul(t, step)), VECTORS, masks)
                 return [builder.fadd(total, value) for total, value in zip(state, row)]
 
-            totals = emit.loop(count, emit.load_panel(target, VECTORS, None), one_row)
+            totals = emit.loop(count, emit.load_panel(target, VECTORS, masks), one_row)
             for v, total in enumerate(totals):
-                emit.store(total, target, v * VECTOR_BYTES)
+                emit.store_some(total, target, v * VECTOR_BYTES, None if masks is None else masks[v])
 
         emit.full_or_masked(columns, sum_up)
         return context.get_dummy_value()
@@ -191,17 +191,16 @@ def add_elements(typing_context: Any, source: Any, target: Any, count: Any, zero
             emit.store(builder.fadd(emit.load(left), emit.load(right)), left)
             return []
 
-        def one_element(i: Any, state: list[Any]) -> list[Any]:
-            offset = builder.mul(builder.add(i, done), emit.i64(emit.itemsize))
-            left, right = emit.pointer(builder.add(target, offset)), emit.pointer(builder.add(source, offset))
-            both = [builder.load(where, typ=emit.element, align=emit.itemsize) for where in (left, right)]
-            builder.store(builder.fadd(*both), left, align=emit.itemsize)
-            return []
-
         vectors = builder.sdiv(count, emit.i64(emit.lanes))
         done = builder.mul(vectors, emit.i64(emit.lanes))
         emit.loop(vectors, [], one_vector)
-        emit.loop(builder.sub(count, done), [], one_element)
+        rest = builder.sub(count, done)
+        with builder.if_then(builder.icmp_signed(">", rest, emit.i64(0))):
+            mask = emit.first_lanes(rest)
+            offset = builder.mul(done, emit.i64(emit.itemsize))
+            left, right = builder.add(target, offset), builder.add(source, offset)
+            both = [emit.load_masked(where, 0, mask) for where in (left, right)]
+            emit.store_masked(builder.fadd(*both), left, 0, mask)
         return context.get_dummy_value()
 
     return types.void(source, target, count, zero), generate
@@ -663,6 +662,13 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         alignment = ir.Constant(ir.IntType(32), self.itemsize)
         self.builder.call(function, [value, self.pointer(where, offset), alignment, mask])
+
+    def store_some(self, value: Any, where: Any, offset: int, mask: Any) -> None:
+        """A whole vector, or what the mask allows."""
+        if mask is None:
+            self.store(value, where, offset)
+        else:
+            self.store_masked(value, where, offset, mask)
 
     def loop(self, count: Any, state: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
         """``for i in range(count): state = body(i, state)`` with the state in registers; returns the last state."""

@@ -76,7 +76,7 @@ def max_window(
                 return emit.repeat(sizes[1], KW, state, one_pixel)
 
             best, place = emit.repeat(sizes[0], KH, start, one_row)
-            emit.store_some(best, builder.add(out, emit.bytes(channel)), mask)
+            emit.store_some(best, builder.add(out, emit.bytes(channel)), 0, mask)
             emit.store_places(place, builder.add(places, emit.place_bytes(channel)), mask)
 
         emit.for_channels(channels, one_vector)
@@ -129,7 +129,7 @@ def spread_window(
                     won = builder.icmp_signed("==", place, emit.splat_place(emit.i64(p * columns + q)))
                     where = builder.add(origin, builder.mul(row_step, emit.i64(p)))
                     where = builder.add(where, builder.mul(column_step, emit.i64(q)))
-                    emit.store_some(builder.select(won, value, emit.constant(0)), where, mask)
+                    emit.store_some(builder.select(won, value, emit.constant(0)), where, 0, mask)
 
         emit.for_channels(channels, one_vector)
         return context.get_dummy_value()
@@ -182,12 +182,6 @@ class _WindowEmitter(Emitter):
 
     def load_some(self, where: Any, mask: Any) -> Any:
         return self.load(where) if mask is None else self.load_masked(where, 0, mask)
-
-    def store_some(self, value: Any, where: Any, mask: Any) -> None:
-        if mask is None:
-            self.store(value, where)
-        else:
-            self.store_masked(value, where, 0, mask)
 
     def splat_place(self, value: Any) -> Any:
         """An int64 in every lane, as int32."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import conv_depthwise, conv_direct, conv_fold, conv_winograd, conv_winograd_weight
+from . import conv_depthwise, conv_direct, conv_fold, conv_wide, conv_winograd, conv_winograd_weight
 from ._jit import get_num_threads
 from ._memory import ABSENT
 from ._simd import lanes
@@ -31,6 +31,7 @@ _FAMILIES: dict[str, Any] = {
     "direct": conv_direct,
     "depthwise": conv_depthwise,
     "fold": conv_fold,
+    "wide": conv_wide,
     "winograd F(2x2)": conv_winograd.Winograd(2),
     "winograd F(4x4)": conv_winograd.Winograd(4),
 }
@@ -87,6 +88,8 @@ def choose(
         if kind == "weight_grad" and not conv_winograd_weight.pays(x_shape[3], weight_shape[0]):
             return Choice("direct", "so many channels that Winograd's sums would leave the cache")
         return _choose_winograd(x_shape[3], weight_shape[0], allow_large_tiles)
+    if kind != "input_grad" and conv_wide.neighbours(x_shape, weight_shape, geometry, dtype) > 1:
+        return Choice("wide", "few filters: neighbouring pixels fill a vector together")
     return Choice("direct", "windows read in place, as one matrix product")
 
 

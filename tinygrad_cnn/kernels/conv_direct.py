@@ -45,8 +45,8 @@ def forward_program(
     """``out = max(floor, bias + convolution)``; see `conv.forward`."""
     plan = forward_plan(x_shape, weight_shape, geometry)
     carver = Carver(dtype)
-    pad, source = _pad(x_shape, plan, geometry, carver)
-    stages = pad + dot_stages(plan.product, dtype, threads, carver, with_bias, relu, source)
+    padding, source = pad(x_shape, plan, geometry, carver)
+    stages = padding + dot_stages(plan.product, dtype, threads, carver, with_bias, relu, source)
     return Program(dtype, threads, stages, carver.used)
 
 
@@ -63,8 +63,8 @@ def weight_grad_program(
     """See `conv.weight_grad`."""
     plan = weight_grad_plan(x_shape, weight_shape, geometry)
     carver = Carver(dtype)
-    pad, source = _pad(x_shape, plan, geometry, carver)
-    stages = pad + outer_stages(plan.product, dtype, threads, carver, source, with_bias)
+    padding, source = pad(x_shape, plan, geometry, carver)
+    stages = padding + outer_stages(plan.product, dtype, threads, carver, source, with_bias)
     return Program(dtype, threads, stages, carver.used)
 
 
@@ -208,7 +208,7 @@ def _padding(x_shape: Any, geometry: Any) -> tuple[Any, Pair, Pair]:
     return (N, *size, C), size, (0, 0)
 
 
-def _pad(x_shape: Any, plan: Plan, geometry: Any, carver: Carver) -> tuple[list[Stage], At]:
+def pad(x_shape: Any, plan: Plan, geometry: Any, carver: Carver) -> tuple[list[Stage], At]:
     """(the stage that makes the padded copy, if there is one; where the image to read from lies)."""
     if plan.padded is None:
         return [], LEFT
