@@ -46,6 +46,7 @@ def _convolutions(dtype: np.dtype[Any]) -> None:
     """Every algorithm of `kernels.conv.choose`, forward and backward."""
     cases: tuple[tuple[int, int, int, dict[str, Any]], ...] = (
         (2, 3, 3, {"padding": 1}),  # direct with a padded copy, fold
+        (2, 1, 4, {"padding": 1}),  # neighbouring pixels side by side
         (20, 20, 3, {"stride": 2, "padding": 1}),  # direct in phases
         (32, 32, 3, {"padding": 1}),  # Winograd F(2x2)
         (64, 64, 3, {"padding": 1}),  # Winograd F(4x4)

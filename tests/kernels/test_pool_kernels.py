@@ -25,7 +25,7 @@ def test_every_pixel_is_written(dtype: type) -> None:
         x = rng.standard_normal((2, H, W, C)).astype(dtype)
         grad = rng.integers(1, 9, (2, OH, OW, C)).astype(dtype)
         out, places = np.empty_like(grad), np.empty(grad.shape, np.uint8)
-        kernels.pool.max_forward.run(1, x, *window, out, places)
+        kernels.pool.max_forward.run(1, x, *window, -1, out, places)
         spread = np.full_like(x, np.nan)
         kernels.pool.max_backward.run(1, grad, places, *window, spread)
         assert spread.sum() == grad.sum(), (C, K, stride, padding, dilation, H, W)

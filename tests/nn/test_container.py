@@ -100,6 +100,50 @@ def test_module_dict():
     assert len(modules) == 0
 
 
+FUSED = {
+    "convolution": (lambda: [nn.Conv2d(3, 5, 3), nn.ReLU()], ["Conv2dReLU"]),
+    "pooling": (lambda: [nn.ReLU(), nn.MaxPool2d(2)], ["MaxPool2dReLU"]),
+    "both": (lambda: [nn.Conv2d(3, 5, 3), nn.ReLU(), nn.MaxPool2d(3, 2)], ["Conv2d", "MaxPool2dReLU"]),
+    "padded pooling": (lambda: [nn.Conv2d(3, 5, 3), nn.ReLU(), nn.MaxPool2d(2, 1, 1)], ["Conv2dReLU", "MaxPool2d"]),
+    "two ReLUs": (lambda: [nn.Conv2d(3, 5, 3), nn.ReLU(), nn.ReLU()], ["Conv2dReLU", "ReLU"]),
+    "dense": (lambda: [nn.Flatten(), nn.Linear(3 * 9 * 8, 4), nn.ReLU()], ["Reshape", "LinearReLU"]),
+}
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["fused", "hooked"])
+@pytest.mark.parametrize("case", FUSED)
+def test_what_is_fused_gives_the_same_bits(case, watched):
+    """As the modules one by one, forward and backward; with a hook on each they do run one by one."""
+    layers, operations = FUSED[case]
+    tg.manual_seed(0)
+    net = nn.Sequential(*layers())
+    seen = []
+    hooks = [module.register_forward_hook(lambda module, *_: seen.append(module)) for module in net if watched]
+    x = tg.randn(2, 3, 9, 8, requires_grad=True)
+    together = net(x)
+    for hook in hooks:
+        hook.remove()
+    apart = x
+    for module in net:
+        apart = module(apart)
+    wanted = [x, *net.parameters()]
+    gradients = [tg.autograd.grad(out.square().sum(), wanted) for out in (together, apart)]
+    assert together.equal(apart)
+    assert all(fused.equal(plain) for fused, plain in zip(*gradients, strict=True))
+    assert seen == (list(net) if watched else [])
+    if not watched:
+        assert recorded(together)[-len(operations) :] == operations
+
+
+def recorded(output):
+    """Names of the operations on the way from the input, following the first argument."""
+    names, node = [], output.grad_fn
+    while node is not None and node.next_functions:
+        names.append(type(node).__name__)
+        node = node.next_functions[0][0]
+    return names[::-1]
+
+
 ERRORS = [
     (lambda: nn.Sequential(1), TypeError, "Sequential: expected a Module, got int"),
     (lambda: nn.ModuleList([Plus("a"), "b"]), TypeError, "ModuleList: expected a Module, got str"),

@@ -32,6 +32,18 @@ ERRORS = [
         r"no window of kernel_size=\(5, 5\).*input.shape=\(1, 4, 4\)",
     ),
     ("max_pool2d/no channels", lambda: F.max_pool2d(x(2, 0, 4, 4), 2), ShapeError, r"input.shape=\(2, 0, 4, 4\)"),
+    (
+        "max_pool2d/activation",
+        lambda: F.max_pool2d(x(1, 4, 4), 2, activation="tanh"),
+        ValueError,
+        "activation must be None or 'relu', got 'tanh'",
+    ),
+    (
+        "max_pool2d/activation and indices",
+        lambda: F.max_pool2d(x(1, 4, 4), 2, return_indices=True, activation="relu"),
+        ValueError,
+        "activation='relu'.*return_indices must be False",
+    ),
     ("avg_pool2d/too small", lambda: F.avg_pool2d(x(1, 4, 4), 5), ShapeError, "no window"),
     (
         "avg_pool2d/divisor",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 import tinygrad_cnn.nn.functional as F
@@ -55,6 +56,13 @@ def adaptive_pools(draw_: st.DrawFn) -> Case:
 
 SAMPLES = [
     OpSample("max_pool2d", F.max_pool2d, max_pools(), reference.max_pool2d, torch_function("nn.functional.max_pool2d")),
+    OpSample(
+        "max_pool2d/relu",
+        lambda x, **window: F.max_pool2d(x, **window, activation="relu"),
+        max_pools(),
+        lambda x, **window: np.maximum(reference.max_pool2d(x, **window), 0),
+        lambda x, **window: torch_function("nn.functional.max_pool2d")(x, **window).relu(),
+    ),
     OpSample(
         "avg_pool2d", F.avg_pool2d, average_pools(), reference.avg_pool2d, torch_function("nn.functional.avg_pool2d")
     ),

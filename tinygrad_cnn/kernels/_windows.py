@@ -1,6 +1,6 @@
 """The micro-kernels of max pooling: one window of pixels, all channels, in registers.
 
-    max_window      out[c] = max over the window of pixel[c];  place[c] = which pixel that was
+    max_window      out[c] = max over the window of pixel[c];  place[c] = which pixel that was; ReLU too if wanted
     spread_window   pixel[c] = grad[c] where place[c] is this pixel, else 0, for every pixel of the window
 
 Written as vector code, because a compiler vectorises the loop over channels only from 8 or 16 channels on, and LeNet's
@@ -31,6 +31,7 @@ def max_window(
     column_step: Any,
     first: Any,
     row_places: Any,
+    none: Any,
     channels: Any,
     out: Any,
     places: Any,
@@ -45,6 +46,7 @@ def max_window(
         row_step, column_step: Bytes from row to row and from pixel to pixel.
         first: The first pixel's place.
         row_places: Places from one row to the next.
+        none: Where the maximum is 0 or less, write 0 and this place instead; negative: don't.
         channels: At least 0.
         out: Address of ``channels`` values, written.
         places: Address of ``channels`` places, written.
@@ -53,9 +55,10 @@ def max_window(
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        KH, KW, source, row_step, column_step, first, row_places, channels, out, places, _, _ = args
+        KH, KW, source, row_step, column_step, first, row_places, none, channels, out, places, _, _ = args
         sizes = [_literal(kind) for kind in signature.args[:2]]
-        emit = _WindowEmitter(builder, signature.args[10], signature.args[11])
+        emit = _WindowEmitter(builder, signature.args[11], signature.args[12])
+        relu = builder.icmp_signed(">=", none, emit.i64(0))
 
         def one_vector(channel: Any, mask: Any) -> None:
             origin = builder.add(source, emit.bytes(channel))
@@ -76,13 +79,16 @@ def max_window(
                 return emit.repeat(sizes[1], KW, state, one_pixel)
 
             best, place = emit.repeat(sizes[0], KH, start, one_row)
+            dead = builder.and_(builder.fcmp_ordered("<=", best, emit.constant(0)), emit.all_lanes(relu))
+            best = builder.select(dead, emit.constant(0), best)
+            place = builder.select(dead, emit.splat_place(none), place)
             emit.store_some(best, builder.add(out, emit.bytes(channel)), 0, mask)
             emit.store_places(place, builder.add(places, emit.place_bytes(channel)), mask)
 
         emit.for_channels(channels, one_vector)
         return context.get_dummy_value()
 
-    arguments = (KH, KW, source, row_step, column_step, first, row_places, channels, out, places, zero, number)
+    arguments = (KH, KW, source, row_step, column_step, first, row_places, none, channels, out, places, zero, number)
     return types.void(*arguments), generate
 
 
@@ -187,6 +193,14 @@ class _WindowEmitter(Emitter):
         """An int64 in every lane, as int32."""
         undefined = ir.Constant(self.wide_place, ir.Undefined)
         one = self.builder.insert_element(undefined, self.builder.trunc(value, _int32), ir.Constant(_int32, 0))
+        zeros = ir.Constant(ir.VectorType(_int32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, undefined, zeros)
+
+    def all_lanes(self, condition: Any) -> Any:
+        """A condition in every lane."""
+        wide = ir.VectorType(ir.IntType(1), self.lanes)
+        undefined = ir.Constant(wide, ir.Undefined)
+        one = self.builder.insert_element(undefined, condition, ir.Constant(_int32, 0))
         zeros = ir.Constant(ir.VectorType(_int32, self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(one, undefined, zeros)
 

@@ -10,6 +10,7 @@ from .activation import ReLU
 from .conv import Conv2d
 from .linear import Linear
 from .module import Module, indent
+from .pooling import MaxPool2d
 
 N = TypeVar("N", bound="_Numbered")
 
@@ -98,8 +99,8 @@ class _Numbered(Module):
 class Sequential(_Numbered):
     """Modules that are called one after the other, each on the last one's output, as ``torch.nn.Sequential``.
 
-    A ``Conv2d`` or ``Linear`` and the ``ReLU`` after it run as one operation, unless one of the two has hooks or is of
-    a subclass: the same bits, and one pass over memory less.
+    A ``ReLU`` runs as one operation with the ``MaxPool2d`` after it, or else with the ``Conv2d`` or ``Linear`` before
+    it, unless one of the two has hooks or is of a subclass: the same bits, and fewer passes over memory.
 
     Args:
         *args: modules, named "0", "1", ...; or one dictionary of modules by name.
@@ -118,20 +119,23 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """Pass the input through every module in turn."""
-        waiting: Any = None  # a layer that would take a ReLU along, if one comes next
-        for module in self._modules.values():
-            if waiting is not None:
-                if type(module) is ReLU and not module.has_hooks():
-                    input = waiting(input, activation="relu")
-                    waiting = None
-                    continue
-                input = waiting(input)
-                waiting = None
-            if type(module) in _TAKE_RELU_ALONG and not module.has_hooks():  # type: ignore[union-attr]
-                waiting = module
+        modules = self._all()
+        position = 0
+        while position < len(modules):
+            if _is_plain(modules, position, (ReLU,)) and _pools_after_relu(modules, position + 1):
+                input = modules[position + 1](input, activation="relu")
+                position += 2
+            elif (
+                _is_plain(modules, position, _TAKE_RELU_ALONG)
+                and _is_plain(modules, position + 1, (ReLU,))
+                and not _pools_after_relu(modules, position + 2)
+            ):
+                input = modules[position](input, activation="relu")
+                position += 2
             else:
-                input = module(input)  # type: ignore[misc]
-        return input if waiting is None else waiting(input)
+                input = modules[position](input)
+                position += 1
+        return input
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
@@ -151,6 +155,18 @@ class Sequential(_Numbered):
     def __imul__(self, count: int) -> Sequential:
         self._replace_all(self._all() * _positive(count))
         return self
+
+
+def _is_plain(modules: list[Any], position: int, kinds: tuple[type, ...]) -> bool:
+    """Whether a module of just one of these kinds stands there, without hooks that would want to see it called."""
+    return position < len(modules) and type(modules[position]) in kinds and not modules[position].has_hooks()
+
+
+def _pools_after_relu(modules: list[Any], position: int) -> bool:
+    """Whether max pooling stands there that can take the ReLU before it along: every window sees a pixel."""
+    if not _is_plain(modules, position, (MaxPool2d,)):
+        return False
+    return modules[position].padding in (0, (0, 0)) and not modules[position].return_indices
 
 
 class ModuleList(_Numbered):

@@ -45,10 +45,17 @@ class MaxPool2d(Module):
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
-    def forward(self, input: Tensor) -> Any:
-        """(N, C, H, W) -> (N, C, OH, OW), or a pair of them with return_indices."""
+    def forward(self, input: Tensor, activation: str | None = None) -> Any:
+        """(N, C, H, W) -> (N, C, OH, OW), or a pair of them with return_indices; ``activation`` as in `max_pool2d`."""
         return F.max_pool2d(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
+            activation=activation,
         )
 
     def extra_repr(self) -> str:

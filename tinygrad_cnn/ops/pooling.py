@@ -7,7 +7,7 @@ other's adjoint, so every order of derivative exists.  Average pooling is linear
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .. import kernels
 from ..autograd import Op, Tensor, wrap
 from ..errors import ShapeError
 from . import buffers
+from .activation import fused
 from .layout import channels_last, nchw, nhwc
 from .window import Pair, check_image, on_batch, pair
 
@@ -38,6 +39,7 @@ class MaxPool2d(Op):
 
     saves_outputs = (1,)
     makes_fresh_gradients = True
+    relu: ClassVar[bool] = False
     window: Window
     out_size: Pair
 
@@ -47,12 +49,19 @@ class MaxPool2d(Op):
         out = buffers.empty(shape, x.dtype)
         KH, KW = self.window.size
         places = buffers.empty(shape, np.dtype(np.uint8 if KH * KW <= 255 else np.int32))
-        kernels.pool.max_forward.run(out.size * KH * KW, x, *self.window.numbers, out, places)
+        none = KH * KW if self.relu else -1
+        kernels.pool.max_forward.run(out.size * KH * KW, x, *self.window.numbers, none, out, places)
         return nchw(out), nchw(places)
 
     def backward(self, grad: Tensor, _: None, places: Tensor) -> tuple[Tensor]:
         size = self.input_shape(0)[2:]
         return (MaxPoolGrad.apply(channels_last(grad), places, window=self.window, size=size),)
+
+
+class MaxPool2dReLU(MaxPool2d):
+    """max(maximum, 0) in one kernel; the place KH·KW, which is none, where the maximum is 0 or less."""
+
+    relu = True
 
 
 class MaxPoolGrad(Op):
@@ -86,7 +95,7 @@ class MaxPoolGather(Op):
     def forward(self, x: np.ndarray, places: np.ndarray) -> np.ndarray:
         x, places = nhwc(x), nhwc(places)
         out = buffers.empty(places.shape, x.dtype)
-        kernels.pool.max_gather.run(out.size * 4, x, places, *self.window.numbers[1:], out)
+        kernels.pool.max_gather.run(out.size * 4, x, places, *self.window.numbers, out)
         return nchw(out)
 
     def backward(self, grad: Tensor, places: Tensor) -> tuple[Tensor | None, ...]:
@@ -144,6 +153,8 @@ def max_pool2d(
     dilation: int | Pair = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
+    *,
+    activation: str | None = None,
 ) -> Any:
     """The largest value of every window, channel by channel.
 
@@ -155,6 +166,9 @@ def max_pool2d(
         dilation: distance between the pixels that one window reads.  Default 1.
         ceil_mode: also count the windows that start inside the padded image but reach beyond it.
         return_indices: also return where each maximum lies.
+        activation: ``"relu"`` to replace negative maxima by 0 in the same pass; default None.  (PyTorch has no such
+            argument; the bits are those of ``relu(max_pool2d(...))``, and of ``max_pool2d(relu(...))`` where every
+            window sees a pixel.)
 
     Returns:
         (N, C, OH, OW), or (C, OH, OW), with
@@ -165,6 +179,7 @@ def max_pool2d(
     Raises:
         ShapeError: sizes that do not fit together.
         DTypeError: input is not a floating-point Tensor (PyTorch also pools integers).
+        ValueError: an unknown activation, or one together with ``return_indices``.
 
     Reference:
         M. Ranzato, F.-J. Huang, Y.-L. Boureau, Y. LeCun, "Unsupervised learning of invariant feature hierarchies with
@@ -174,9 +189,14 @@ def max_pool2d(
     check_image("max_pool2d", input)
     size = input._array.shape[-2:]
     out_size = _out_size("max_pool2d", input._array.shape, window, ceil_mode)
+    operation = fused("max_pool2d", activation, MaxPool2d, MaxPool2dReLU)
+    if activation is not None and return_indices:
+        raise ValueError(
+            f"max_pool2d: where activation={activation!r} writes 0 there is no index: return_indices must be False"
+        )
 
     def pool(x: Tensor) -> Any:
-        out, places = MaxPool2d.apply(x, window=window, out_size=out_size)
+        out, places = operation.apply(x, window=window, out_size=out_size)
         return (out, wrap(_indices(places._array, window, size))) if return_indices else out
 
     return on_batch(pool, input)
