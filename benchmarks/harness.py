@@ -99,7 +99,7 @@ def compare(
     ratios = {}
     for side in others:
         within = [theirs / mine for theirs, mine in zip(samples[side], samples[ours])]
-        low, middle, high = statistics.quantiles(within, n=4, method="inclusive")
+        low, middle, high = quartiles(within)
         ratios[side] = (low, middle, high)
     medians = {side: statistics.median(times) for side, times in samples.items()}
     return Comparison(name, medians, ratios, error)
@@ -174,15 +174,32 @@ def machine(threads: int) -> dict[str, Any]:
     }
 
 
+def quartiles(values: Sequence[float]) -> list[float]:
+    """25 %, 50 % and 75 % of what was measured; one value stands for all three."""
+    return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [float(values[0])] * 3
+
+
 def save(table: str, comparisons: Sequence[Comparison], threads: int) -> pathlib.Path:
-    """Write a table's results as JSON for ``benchmarks.tables``; returns the file."""
+    """Write a table of times as JSON for ``benchmarks.tables``; returns the file."""
+    rows = [dataclasses.asdict(row) | {"best_other": row.best_other, "ratio": row.ratio} for row in comparisons]
+    return _write(table, {"table": table, "machine": machine(threads), "rows": rows})
+
+
+def save_columns(table: str, rows: Sequence[Mapping[str, Any]], threads: int, note: str) -> pathlib.Path:
+    """Write a table of other things than times as JSON for ``benchmarks.tables``; returns the file.
+
+    Args:
+        table: its name.
+        rows: the cells by column: text, numbers, three numbers (`quartiles` of a ratio), None for an empty cell.
+        threads: how many were used.
+        note: what stands below the table, after the machine.
+    """
+    return _write(table, {"table": table, "machine": machine(threads), "note": note, "cells": list(rows)})
+
+
+def _write(table: str, content: Mapping[str, Any]) -> pathlib.Path:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{table}.json"
-    content = {
-        "table": table,
-        "machine": machine(threads),
-        "rows": [dataclasses.asdict(row) | {"best_other": row.best_other, "ratio": row.ratio} for row in comparisons],
-    }
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     os.replace(temporary, path)

@@ -88,3 +88,4 @@ def resnet20(library: Any) -> Any:
 
 
 INPUT_SHAPES = {lecture_cnn: (1, 28, 28), lenet5: (1, 28, 28), resnet20: (3, 32, 32)}
+NAMES = {lecture_cnn: "lecture CNN", lenet5: "LeNet-5", resnet20: "ResNet-20"}

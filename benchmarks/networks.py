@@ -18,11 +18,10 @@ import torch
 import tinygrad_cnn
 
 from . import harness
-from .models import INPUT_SHAPES, lecture_cnn, lenet5, resnet20
+from .models import INPUT_SHAPES, NAMES, lecture_cnn, lenet5, resnet20
 
 TRAINING = ((lecture_cnn, 64), (lecture_cnn, 256), (lenet5, 64), (lenet5, 256), (resnet20, 128))
 INFERENCE = ((lecture_cnn, 1), (lecture_cnn, 64), (lecture_cnn, 256), (lenet5, 1), (lenet5, 64), (lenet5, 256))
-NAMES = {lecture_cnn: "lecture CNN", lenet5: "LeNet-5", resnet20: "ResNet-20"}
 TOLERANCE = 1e-4
 """Of the largest element.  A gradient may also be off by twice what PyTorch's own float32 gradient is off from its
 float64 one: through 20 layers with batch normalisation that is up to 2 %."""

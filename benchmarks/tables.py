@@ -42,6 +42,8 @@ def main() -> int:
 def render(table: str) -> str:
     """The Markdown of one table, with the machine it was measured on below it."""
     content: dict[str, Any] = json.loads((RESULTS / f"{table}.json").read_text(encoding="utf-8"))
+    if "cells" in content:
+        return "\n".join([*_columns(content["cells"]), "", f"{_where(content['machine'])} {content['note']}"]) + "\n"
     rows, machine = content["rows"], content["machine"]
     sides = list(dict.fromkeys(side for row in rows for side in row["seconds"]))
     ours, others = sides[0], sides[1:]
@@ -53,16 +55,39 @@ def render(table: str) -> str:
         times = [_time(row["seconds"].get(side), scale) for side in (ours, *others)]
         ratio = ""
         if row["best_other"] is not None:
-            low, middle, high = row["ratios"][row["best_other"]]
-            ratio = f"**{middle:.2f}** ({low:.2f} to {high:.2f})"
+            ratio = _ratio(*row["ratios"][row["best_other"]])
         lines.append(f"| {row['name']} | " + " | ".join(times) + f" | {ratio} |")
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines.append("")
-    lines.append(
-        f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, {machine['system']}, Python "
-        f"{machine['python']}, {versions}; {machine['date']}. Medians; in brackets the quartiles over the rounds."
-    )
+    lines.append(f"{_where(machine)} Medians; in brackets the quartiles over the rounds.")
     return "\n".join(lines) + "\n"
+
+
+def _columns(rows: list[dict[str, Any]]) -> list[str]:
+    """The lines of a table whose rows name their columns."""
+    header = list(dict.fromkeys(column for row in rows for column in row))
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    return lines + ["| " + " | ".join(_cell(row.get(column)) for column in header) + " |" for row in rows]
+
+
+def _cell(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, list):
+        return _ratio(*value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _ratio(low: float, middle: float, high: float) -> str:
+    return f"**{middle:.2f}** ({low:.2f} to {high:.2f})"
+
+
+def _where(machine: dict[str, Any]) -> str:
+    """What the results were measured on."""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (
+        f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, {machine['system']}, Python "
+        f"{machine['python']}, {versions}; {machine['date']}."
+    )
 
 
 def _time(seconds: float | None, scale: float) -> str:

@@ -81,6 +81,8 @@ class _Walk:
                 self._retain(node.kept, grads)
             if self.wanted is not None and not self._capture(node, grads):
                 continue
+            if node.overwrites_gradient:
+                node.owns_gradient = self._owns(node)
             try:
                 saved = node.saved_tensors(self.create_graph)
                 results = node.backward(*grads, *saved)
@@ -100,6 +102,12 @@ class _Walk:
             for edge, grad in zip(node.edges, results):
                 if edge is not None and grad is not None:
                     self.deliver(edge, grad, fresh, node)
+            grads = saved = results = grad = None  # what only this node needed is free before the next one runs
+
+    def _owns(self, node: Op) -> bool:
+        """Whether nothing but this walk refers, or may come to refer, to the gradient of the node's only output."""
+        seen = node.hooks is not None or node.kept is not None or self.wanted is not None or self.create_graph
+        return not seen and (node, 0) in self.owned
 
     def _retain(self, kept: dict[int, dict[int, weakref.ref[Tensor]]], grads: list[Tensor | None]) -> None:
         for index, references in kept.items():

@@ -59,12 +59,18 @@ class Op:
         saves_outputs: indices of the outputs that backward reads.
         makes_fresh_gradients: True promises that every gradient backward returns is an array that nothing else
             refers to, so a leaf may keep it without copying.
+        overwrites_gradient: True if backward asks ``owns_gradient`` before it computes.
         is_view: True if the output may share memory with the first input.
+
+    Attributes:
+        owns_gradient: during backward, of a class that overwrites gradients: nothing else refers to the array of the
+            output's gradient, nor will, so backward may compute in place.
     """
 
     saves_inputs: ClassVar[tuple[int, ...] | Mapping[int, tuple[int, ...]]] = ()
     saves_outputs: ClassVar[tuple[int, ...]] = ()
     makes_fresh_gradients: ClassVar[bool] = False
+    overwrites_gradient: ClassVar[bool] = False
     is_view: ClassVar[bool] = False
 
     _inputs_to_save: ClassVar[tuple[tuple[int, int], ...]] = ()  # (input, bits of the inputs whose gradients read it)
@@ -76,6 +82,7 @@ class Op:
     hooks: dict[int, dict[int, Callable[[Tensor], Tensor | None]]] | None = None
     kept: dict[int, dict[int, weakref.ref[Tensor]]] | None = None  # per output the Tensors that retain their gradient
     trace: traceback.StackSummary | None = None  # under detect_anomaly: the stack it was called from
+    owns_gradient: bool = False
     made_nan: bool = False  # under detect_anomaly: its result had a NaN and its inputs had none
 
     def forward(self, *arrays: Any) -> Any:

@@ -25,6 +25,7 @@ class ReLU(Op):
 
     saves_outputs = (0,)  # its sign is all that backward needs
     makes_fresh_gradients = True
+    overwrites_gradient = True
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         if x.size >= buffers.LARGE and x.dtype.kind == "f":
@@ -36,18 +37,22 @@ class ReLU(Op):
         return np.maximum(x, x.dtype.type(0))
 
     def backward(self, grad: Tensor, out: Tensor) -> tuple[Tensor]:
-        return (ReLUGrad.apply(grad, out),)
+        return (ReLUGrad.apply(grad, out, in_place=self.owns_gradient),)
 
 
 class ReLUGrad(Op):
-    """grad where out is not <= 0 (so also where it is NaN, as in PyTorch), else 0; its own derivative by grad."""
+    """grad where out is not <= 0 (so also where it is NaN, as in PyTorch), else 0; its own derivative by grad.
+
+    With ``in_place``, large arrays are written over grad: backward needs one array of the output's size less.
+    """
 
     saves_inputs = (1,)
     makes_fresh_gradients = True
+    in_place: bool = False
 
     def forward(self, grad: np.ndarray, out: np.ndarray) -> np.ndarray:
         if grad.size >= buffers.LARGE and grad.dtype.kind == "f":
-            result = buffers.empty_like(out)
+            result = grad if self.in_place else buffers.empty_like(out)
             views = flat_views(result, grad, out)
             if views is not None:
                 kernels.elementwise.relu_grad.run(grad.size, views[1], views[2], views[0])

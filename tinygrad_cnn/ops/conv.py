@@ -94,12 +94,13 @@ class Conv2dReLU(Conv2d):
     """max(convolution, 0) in one kernel: what is below 0 never goes to memory, and one pass over the image is saved."""
 
     saves_outputs = (0,)
+    overwrites_gradient = True
     relu = True
 
     def backward(
         self, grad: Tensor, x: Tensor | None, weight: Tensor | None, *out: Tensor
     ) -> tuple[Tensor | None, ...]:
-        return super().backward(ReLUGrad.apply(grad, *out), x, weight)
+        return super().backward(ReLUGrad.apply(grad, *out, in_place=self.owns_gradient), x, weight)
 
 
 class ConvInputGrad(Op):

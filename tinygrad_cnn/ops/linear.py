@@ -48,12 +48,13 @@ class LinearReLU(Linear):
     """max(linear, 0) in one kernel."""
 
     saves_outputs = (0,)
+    overwrites_gradient = True
     relu = True
 
     def backward(
         self, grad: Tensor, x: Tensor | None, weight: Tensor | None, *out: Tensor
     ) -> tuple[Tensor | None, ...]:
-        return super().backward(ReLUGrad.apply(grad, *out), x, weight)
+        return super().backward(ReLUGrad.apply(grad, *out, in_place=self.owns_gradient), x, weight)
 
 
 class LinearInputGrad(Op):
