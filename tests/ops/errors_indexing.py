@@ -69,5 +69,6 @@ ERRORS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("masked_fill_ shape", lambda: x[0].masked_fill_(mask, 1.0), ShapeError, r"does not fit the tensor's shape \(3,\)"),
     ("write to a leaf", lambda: tg.ones(2, requires_grad=True).mul_(2), GraphError, "mul_: a leaf that requires grad"),
     ("write to expanded", lambda: tg.ones(1).expand(3).add_(1), GraphError, "add_: .* share one place"),
+    ("write quotient", lambda: row.div_(2), DTypeError, "div_: result of dtype float32 cannot be written"),
     ("write bool", lambda: mask.add_(1), DTypeError, "result of dtype int64 cannot be written"),
 ]

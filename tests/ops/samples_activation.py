@@ -44,6 +44,13 @@ SAMPLES = [
         reference.leaky_relu,
         functional("leaky_relu"),
     ),
+    OpSample(
+        "leaky_relu/in place",
+        lambda x, negative_slope: F.leaky_relu(x.clone(), negative_slope, inplace=True),
+        one(draw.distinct, negative_slope=[0.01, 0.3]),
+        reference.leaky_relu,
+        lambda x, negative_slope: functional("leaky_relu")(x.clone(), negative_slope, inplace=True),
+    ),
     OpSample("sigmoid", tg.sigmoid, one(between(-8, 8)), reference.sigmoid, torch_function("sigmoid")),
     OpSample("silu", F.silu, one(between(-8, 8)), reference.silu, functional("silu")),
     OpSample("softplus", F.softplus, one(between(-8, 8)), reference.softplus, functional("softplus")),

@@ -144,9 +144,9 @@ def set_item(x: Any, value: Any, key: Any) -> Any:
     return out
 
 
-def index_put(make: Any) -> Any:
-    """``index_put`` with the key's arrays made into index tensors by ``make``."""
-    return lambda x, value, key, accumulate: x.index_put(tuple(map(make, key)), value, accumulate)
+def index_put(make: Any, method: str = "index_put") -> Any:
+    """The method with the key's arrays made into index tensors by ``make``."""
+    return lambda x, value, key, accumulate: getattr(x, method)(tuple(map(make, key)), value, accumulate)
 
 
 def torch_index_put(x: Any, value: Any, key: Any, accumulate: bool) -> Any:
@@ -181,10 +181,41 @@ def take_along(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
     return reference.gather(x, np.broadcast_to(index, shape), dim)
 
 
+def number_scattered(value: Any, **options: Any) -> Any:
+    """``scatter`` of a number, called as the rows call it."""
+    return lambda x, index, dim: x.scatter(dim, index, value, **options)
+
+
+def scattered_sum(x: Any, index: Any, src: Any, dim: int) -> Any:
+    return x.scatter(dim, index, src, reduce="add")
+
+
 SAMPLES = [
     row_with_dim("gather", gathered(), reference.gather),
     row("take_along_dim", tg.take_along_dim, along(), take_along),
     row_with_dim("scatter", gathered(with_source=True, unique=True), reference.scatter),
+    row(
+        "scatter/number",
+        number_scattered(2.5),
+        gathered(unique=True),
+        lambda x, index, dim: reference.scatter(x, index, np.array(2.5), dim),
+        number_scattered(2.5),
+    ),
+    # PyTorch has no gradient for reduce="add"; scatter_add is the same and has one.
+    row(
+        "scatter/add",
+        scattered_sum,
+        gathered(with_source=True),
+        reference.scatter_add,
+        reordered(torch_function("scatter_add")),
+    ),
+    row(
+        "scatter/add a number",
+        number_scattered(2.0, reduce="add"),
+        gathered(),
+        lambda x, index, dim: reference.scatter_add(x, index, np.full(index.shape, 2.0), dim),
+        lambda x, index, dim: x.scatter_add(dim, index, torch_function("full_like")(index, 2.0, dtype=x.dtype)),
+    ),
     row_with_dim("scatter_add", gathered(with_source=True), reference.scatter_add),
     row_with_dim("index_select", rows(), lambda x, index, dim: shape_reference.index_select(x, index, dim)),
     row_with_dim("index_add", rows_and_alpha(), reference.index_add),

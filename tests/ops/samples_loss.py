@@ -65,7 +65,9 @@ def distributed(draw_: st.DrawFn) -> Case:
     classes, seed = draw_(st.integers(1, 4)), draw_(draw.seeds)
     shape = draw_(draw.shapes(max_dims=2, max_side=3))
     shape = (*shape[:1], classes, *shape[1:])
-    kwargs = {"reduction": draw_(reductions), "label_smoothing": draw_(st.sampled_from([0.0, 0.2]))}
+    kwargs: dict[str, Any] = {"reduction": draw_(reductions), "label_smoothing": draw_(st.sampled_from([0.0, 0.2]))}
+    if draw_(st.booleans()):
+        kwargs["weight"] = draw.uniform(seed + 2, (classes,), 0.5, 2).tolist()
     return Case((draw.normal(seed, shape), draw.uniform(seed + 1, shape, 0.1, 1)), kwargs)
 
 
@@ -87,10 +89,10 @@ SAMPLES = [
     ),
     OpSample(
         "cross_entropy/distributions",
-        F.cross_entropy,
+        with_class_weights(F.cross_entropy, tg.tensor),
         distributed(),
-        reference.cross_entropy,
-        torch_function("nn.functional.cross_entropy"),
+        reference_weights(reference.cross_entropy),
+        with_class_weights(torch_function("nn.functional.cross_entropy"), torch_tensor),
     ),
     OpSample(
         "nll_loss",

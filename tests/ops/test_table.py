@@ -6,14 +6,18 @@ import warnings
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinygrad_cnn as tg
 from tinygrad_cnn.autograd.gradcheck import KinkWarning
 from tinygrad_cnn.testing import OpSample, check_property
+from tinygrad_cnn.testing.cases import outputs_of, tensors_of
 from tinygrad_cnn.testing.properties import PROPERTIES
 
+from .drawn import drawn
 from .table import all_samples, modules_named
 
 SAMPLES = all_samples()
@@ -52,6 +56,29 @@ def test_property(sample, property):
             check_property(property, sample, case)
 
     check()
+
+
+def is_called_alike(sample: OpSample) -> bool:
+    """Whether the row's function is the public one and Tensor has a method of that name with the same arguments."""
+    name = sample.name.split("/")[0]
+    return sample.function is getattr(tg, name, None) and hasattr(tg.Tensor, name) and name != "where"
+
+
+SEPARATE_ARGUMENTS = {"flip", "permute", "reshape", "split", "tile"}  # the method takes them as x.flip(0, 1), too
+
+
+@pytest.mark.parametrize("sample", list(filter(is_called_alike, SAMPLES)), ids=lambda sample: sample.name)
+def test_method_is_the_function(sample):
+    """The method of the same name, called on the first argument, gives the same as the function."""
+    for case in drawn(sample, 3):
+        x, *others = tensors_of(case, requires_grad=False)
+        name, kwargs = sample.name.split("/")[0], case.kwargs
+        method = getattr(x, name)
+        by_method = method(*kwargs.values()) if name in SEPARATE_ARGUMENTS else method(*others, **kwargs)
+        pairs = zip(outputs_of(by_method), outputs_of(sample.function(x, *others, **case.kwargs)), strict=True)
+        for ours, right in pairs:
+            assert ours.dtype is right.dtype
+            np.testing.assert_array_equal(ours.numpy(), right.numpy())
 
 
 def test_every_module_of_rows_has_rows():

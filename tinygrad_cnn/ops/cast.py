@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..autograd import Op, Tensor
+from ..autograd import Op, Tensor, wrap
 
 
 class Cast(Op):
@@ -15,7 +15,7 @@ class Cast(Op):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.source = x.dtype
-        with np.errstate(all="ignore"):  # what does not fit wraps or becomes infinite without a word, as in PyTorch
+        with np.errstate(all="ignore"):  # what does not fit becomes infinite without a word, as in PyTorch
             return x.astype(self.to)
 
     def backward(self, grad: Tensor) -> tuple[Tensor]:
@@ -27,4 +27,9 @@ def cast(input: Tensor, dtype: np.dtype) -> Tensor:
 
     Integers and bools carry no gradient.  Values out of an integer's range wrap or are undefined, as in PyTorch.
     """
-    return input if input._array.dtype == dtype else Cast.apply(input, to=dtype)
+    if input._array.dtype == dtype:
+        return input
+    if dtype.kind == "f":
+        return Cast.apply(input, to=dtype)
+    with np.errstate(all="ignore"):
+        return wrap(input._array.astype(dtype))

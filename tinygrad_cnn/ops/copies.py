@@ -174,7 +174,7 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 def _to_arguments(*args: Any, **kwargs: Any) -> tuple[np.dtype | None, bool, memory_format]:
     """The dtype, copy and memory_format among the arguments of ``to``."""
     rest = list(args)
-    first = rest.pop(0) if rest else kwargs.pop("other", None)
+    first = rest.pop(0) if rest else None
     dtype: Any = None
     if isinstance(first, Tensor):
         dtype = first.dtype
@@ -321,13 +321,9 @@ def deepcopy(input: Tensor, memo: dict[int, Any]) -> Tensor:
     Raises:
         GraphError: the Tensor is not a leaf.
     """
-    found = memo.get(id(input))
-    if found is not None:
-        return found
     if input.grad_fn is not None:
         raise GraphError("deepcopy: only a leaf can be deep-copied; use detach() or clone()")
     out = wrap(input._array.copy(order="K"))
-    memo[id(input)] = out
     out._requires_grad = input._requires_grad
     if input._grad is not None:
         out._grad = deepcopy(input._grad.detach(), memo)

@@ -126,7 +126,7 @@ def _along(name: str, input: Tensor, dim: int, index: Any, src: Tensor | None = 
     shape = input._array.shape
     dim = wrap_dim(name, dim, len(shape))
     places = _positions(name, index)
-    if places.ndim != len(shape) and places.size:
+    if max(places.ndim, 1) != max(len(shape), 1) and places.size:
         raise ShapeError(
             f"{name}: index must have as many dimensions as input; "
             f"index.shape={tuple(places.shape)}, input.shape={tuple(shape)}"
@@ -144,6 +144,10 @@ def _along(name: str, input: Tensor, dim: int, index: Any, src: Tensor | None = 
             )
     _check_range(name, places, shape[dim] if shape else 1, dim)
     return dim, places
+
+
+def _with_a_dim(input: Tensor) -> Tensor:
+    return input if input._array.ndim else Reshape.apply(input, shape=(1,))
 
 
 def _same_dtype(name: str, input: Tensor, src: Any, argument: str) -> Tensor:
@@ -175,12 +179,12 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
         DTypeError: index is not int64 or int32.
     """
     dim, places = _along("gather", input, dim, index)
-    if not input._array.ndim:
-        out = Gather.apply(Reshape.apply(input, shape=(1,)), wrap(places.reshape(-1)), dim=0)
-        return Reshape.apply(out, shape=places.shape)
-    if places.ndim != input._array.ndim:  # an empty index of any shape
+    if not places.size:  # an index of any shape
         return Take.apply(Reshape.apply(input, shape=(-1,)), wrap(places[None]), dims=(0,))
-    return Gather.apply(input, wrap(places), dim=dim)
+    if input._array.ndim and places.ndim:
+        return Gather.apply(input, wrap(places), dim=dim)
+    out = Gather.apply(_with_a_dim(input), wrap(places.reshape(-1)), dim=0)
+    return Reshape.apply(out, shape=places.shape)
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
@@ -243,10 +247,10 @@ def scatter(
         return scatter_add(input, dim, index, given)
     if given._array.ndim:
         given = Slice.apply(given, key=(*_region(given._array.shape, places.shape, -1), Ellipsis))
-    if not input._array.ndim:
-        out = Scatter.apply(Reshape.apply(input, shape=(1,)), given, wrap(places.reshape(-1)), dim=0)
-        return Reshape.apply(out, shape=())
-    return Scatter.apply(input, given, wrap(places), dim=dim)
+    if input._array.ndim and places.ndim:
+        return Scatter.apply(input, given, wrap(places), dim=dim)
+    out = Scatter.apply(_with_a_dim(input), given, wrap(places.reshape(-1)), dim=0)
+    return Reshape.apply(out, shape=input._array.shape)
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
@@ -307,10 +311,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         DTypeError: index is not int64 or int32.
     """
     dim, row = _row_index("index_select", input, dim, index)
-    if not input._array.ndim:
-        out = Take.apply(Reshape.apply(input, shape=(1,)), row, dims=(0,))
-        return Reshape.apply(out, shape=())
-    return Take.apply(input, row, dims=(dim,))
+    out = Take.apply(_with_a_dim(input), row, dims=(dim,))
+    return out if input._array.ndim else Reshape.apply(out, shape=())
 
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:

@@ -289,7 +289,7 @@ def random_(input: Tensor, low: int = 0, high: int | None = None, *, generator: 
     if high is None:
         dtype = input._array.dtype
         digits = {"f": 2 ** (np.finfo(dtype).nmant + 1) + 1 if dtype.kind == "f" else 0, "b": 2}
-        high = digits[dtype.kind] if dtype.kind in digits else int(np.iinfo(dtype).max) + (dtype != np.int64)
+        high = digits[dtype.kind] if dtype.kind in digits else int(np.iinfo(dtype).max) + 1
     if low >= high:
         raise ShapeError(f"random_: from={low} must be below to={high}")
     draws = (generator or default_generator).integers(low, high, input._array.shape)

@@ -29,6 +29,7 @@ from . import (
     linalg,
     ordering,
     power,
+    random,
     rearrange,
     reduction,
     selection,
@@ -946,6 +947,10 @@ class TensorMethods(ConversionMethods):
     def bernoulli_(self: Any, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
         """See ``ops.inplace.bernoulli_``."""
         return inplace.bernoulli_(self, p, generator=generator)
+
+    def bernoulli(self: Any, *, generator: Generator | None = None) -> Tensor:
+        """See ``bernoulli``."""
+        return random.bernoulli(self, generator=generator)
 
     def random_(self: Any, *args: int, generator: Generator | None = None, **bounds: int) -> Tensor:
         """``random_(from, to)`` or ``random_(to)``; see ``ops.inplace.random_``."""

@@ -69,25 +69,16 @@ class BatchNorm(Op):
         by_x = by_weight = by_bias = None
         if grad is not None:
             by_x, by_weight, by_bias = BatchNormGrad.apply(_in_rows(grad), x, weight, mean, s)
-        if grad_mean is not None or grad_s is not None:
+        if grad_mean is not None and grad_s is not None:  # BatchNormGrad gives both or none
             through = self._through_statistics(grad_mean, grad_s, x, mean, s)
             by_x = through if by_x is None else add(by_x, through)
         return by_x, by_weight if self.needs(1) else None, by_bias if self.needs(2) else None, None, None
 
-    def _through_statistics(
-        self, grad_mean: Tensor | None, grad_s: Tensor | None, x: Tensor, mean: Tensor, s: Tensor
-    ) -> Tensor:
+    def _through_statistics(self, grad_mean: Tensor, grad_s: Tensor, x: Tensor, mean: Tensor, s: Tensor) -> Tensor:
         """What the gradients of the two statistics give to x: ∂mean/∂x = 1/M, ∂s/∂x = −s³·(x − mean)/M."""
         share = _channels(x) / x._array.size
-        total = None
-        if grad_s is not None:
-            factor = _as_channel(mul(grad_s, mul(mul(s, mul(s, s)), -share)), x)
-            total = mul(factor, _centred(x, mean))
-        if grad_mean is not None:
-            even = mul(_as_channel(mul(grad_mean, share), x), wrap(np.ones_like(x._array)))
-            total = even if total is None else add(total, even)
-        assert total is not None
-        return total
+        factor = _as_channel(mul(grad_s, mul(mul(s, mul(s, s)), -share)), x)
+        return add(mul(factor, _centred(x, mean)), _as_channel(mul(grad_mean, share), x))
 
 
 class BatchNormGrad(Op):

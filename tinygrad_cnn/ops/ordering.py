@@ -167,16 +167,18 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 
 
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element in order, the lower of two; NaN if there is one.
+    """The middle element in order, the lower of two; NaN if there is one, or no element at all.
 
     Arguments and result as for ``max``: without ``dim`` equal ones share the gradient.
 
     Raises:
         DimError: ``dim`` is out of range.
-        ShapeError: there are no elements to choose from.
+        ShapeError: there are no elements along ``dim``, or none at all and they are integers.
     """
     if dim is None:
         if input._array.size == 0:
+            if input._array.dtype.kind == "f":
+                return input.sum() * float("nan")
             raise ShapeError(f"median: no elements to choose from in shape {tuple(input.shape)}")
         middle = median(input.detach().reshape(-1), 0).values._array
         chosen = np.isnan(input._array) if np.isnan(middle) else input._array == middle

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..autograd import Generator, Tensor, default_generator, wrap
 from ..errors import DTypeError, ShapeError
+from .copies import memory_format, preserve_format
 from .creation import chosen_dtype, empty_as, finished, shape_of
 
 _INT64 = np.dtype(np.int64)
@@ -183,9 +184,10 @@ def rand_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """``rand`` of the input's shape and, unless given, dtype."""
-    array = empty_as("rand_like", input, dtype)
+    """``rand`` of the input's shape and, unless given, dtype and memory order."""
+    array = empty_as("rand_like", input, dtype, memory_format)
     draws = (generator or default_generator).uniform(array.shape, _floating("rand_like", array.dtype))
     array[...] = draws
     return finished("rand_like", array, device, requires_grad)
@@ -198,9 +200,10 @@ def randn_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """``randn`` of the input's shape and, unless given, dtype."""
-    array = empty_as("randn_like", input, dtype)
+    """``randn`` of the input's shape and, unless given, dtype and memory order."""
+    array = empty_as("randn_like", input, dtype, memory_format)
     array[...] = (generator or default_generator).normal(array.shape, _floating("randn_like", array.dtype))
     return finished("randn_like", array, device, requires_grad)
 
@@ -214,9 +217,10 @@ def randint_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """``randint([low=0,] high)`` of the input's shape and, unless given, dtype."""
-    array = empty_as("randint_like", input, dtype)
+    """``randint([low=0,] high)`` of the input's shape and, unless given, dtype and memory order."""
+    array = empty_as("randint_like", input, dtype, memory_format)
     first, last = (0, low) if high is None else (low, high)
     array[...] = _integers("randint_like", first, last, array.shape, generator)
     return finished("randint_like", array, device, requires_grad)

@@ -75,6 +75,34 @@ class Prod(Op):
         return (Mul.apply(grad, Mul.apply(before, after)),)
 
 
+class VarianceWithoutFreedom(Op):
+    """Σ (x - mean)² / 0 along dimensions: the variance if its correction is not below N, the number of elements.
+
+    The derivative is PyTorch's: ``2 (x - mean) / (N - correction)``, that is infinite or of the wrong sign, and where
+    the variance of all elements was asked for, infinite in any case.
+    """
+
+    saves_inputs = (0,)
+    dims: Dims
+    keepdim: bool
+    freedom: float
+    of_all: bool
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            count = x.size // builtins.max(x.sum(axis=self.dims).size, 1)
+            centred = x - x.sum(axis=self.dims, keepdims=True) / x.dtype.type(count)
+            return np.divide((centred * centred).sum(axis=self.dims, keepdims=self.keepdim), x.dtype.type(0))
+
+    def backward(self, grad: Tensor, x: Tensor) -> tuple[Tensor]:
+        centred = Sub.apply(x, mean(x, self.dims, keepdim=True))
+        if self.of_all:
+            slope = wrap(np.where(centred._array == 0, np.nan, np.inf).astype(x._array.dtype))
+        else:
+            slope = Div.apply(centred, _constant(self.freedom / 2, x))
+        return (Mul.apply(restored(grad, x._array.shape, self.dims, self.keepdim), slope),)
+
+
 class SharedExtremum(Op):
     """The largest or smallest element along dimensions; ties share the gradient."""
 
@@ -189,12 +217,15 @@ def _moments(
     x = _floating(name, input, None)
     dims = reduced_dims(name, x, dim)
     count = _count(x, dims) - correction
+    average = mean(x, dims, keepdim=True) if dims else x
     if count <= 0:
         warnings.warn(f"{name}: degrees of freedom is {count} <= 0", stacklevel=3)
-    average = mean(x, dims, keepdim=True) if dims else x
-    centred = Sub.apply(x, average)
-    total = Sum.apply(Mul.apply(centred, centred), dims=dims, keepdim=keepdim)
-    variance = Div.apply(total, _constant(builtins.max(count, 0), x))
+        of_all = dim is None or not dims
+        variance = VarianceWithoutFreedom.apply(x, dims=dims, keepdim=keepdim, freedom=float(count), of_all=of_all)
+    else:
+        centred = Sub.apply(x, average)
+        total = Sum.apply(Mul.apply(centred, centred), dims=dims, keepdim=keepdim)
+        variance = Div.apply(total, _constant(count, x))
     return variance, average if keepdim or not dims else average.reshape(variance._array.shape)
 
 

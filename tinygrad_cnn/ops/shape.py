@@ -291,7 +291,12 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     return Permute.apply(input, dims=tuple(next(rest) if dim < 0 else dim for dim in order))
 
 
-swapaxes = swapdims = transpose
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """``transpose`` with NumPy's names for the arguments."""
+    return transpose(input, axis0, axis1)
+
+
+swapdims = transpose
 moveaxis = movedim
 
 

@@ -245,37 +245,37 @@ def inputs_alone_give_the_same_gradient(sample: OpSample, case: Case) -> None:
     for position in [i for i, a in enumerate(case.arrays) if is_float(a)]:
         alone = tensors_of(case, requires_grad=False)
         alone[position] = together[position].detach().clone().requires_grad_()  # type: ignore[union-attr]
-        right = _first_and_second(sample, case, together, position, True)
+        right = _derivatives(sample, case, together, position, True)
         for tensors, with_upstream in ((together, False), (alone, True), (alone, False)):
-            found = _first_and_second(sample, case, tensors, position, with_upstream)
-            names = ("gradient", "second derivative", "second derivative by the upstream gradient")
-            for name, a, b in zip([*names[:2], *names[2:] * len(right)], found, right):
-                assert_agree(a, b, f"{name}, input {position}, when not all are differentiated by", 1e-11)
+            for name, found in _derivatives(sample, case, tensors, position, with_upstream).items():
+                assert_agree(found, right[name], f"{name}, when not all are differentiated by", 1e-11)
 
 
-def _first_and_second(
+def _derivatives(
     sample: OpSample, case: Case, tensors: list[Tensor | None], position: int, with_upstream: bool
-) -> list[np.ndarray]:
-    """The gradient by one input, its derivative by that input in a random direction, and by the upstream gradients.
+) -> dict[str, np.ndarray]:
+    """The gradient by one input, and its derivatives in a random direction by all that requires grad, by their names.
 
     Zeros stand for what there is not; without ``with_upstream`` the upstream gradients are constants.
     """
-    leaf_of = tensors[position]
-    assert leaf_of is not None
     outputs = outputs_of(sample.function(*tensors, **case.kwargs))
     upstream = [leaf(v._array, with_upstream and is_float(v._array)) for v in _upstream(outputs)]
-    wanted = [leaf_of, *float_leaves(upstream)]
+    wanted = {f"input {i}": t for i, t in enumerate(tensors) if t is not None and t.requires_grad}
+    by = wanted[f"input {position}"]
+    wanted |= {f"upstream gradient {i}": v for i, v in enumerate(upstream) if v.requires_grad}
     used = [i for i, out in enumerate(outputs) if out.requires_grad]
     first = None
     if used:
         outs, received = [outputs[i] for i in used], [upstream[i] for i in used]
-        (first,) = grad(outs, [leaf_of], received, create_graph=sample.order >= 2, allow_unused=True)
+        (first,) = grad(outs, [by], received, create_graph=sample.order >= 2, allow_unused=True)
     second: list[Tensor | None] = [None] * len(wanted)
     if first is not None and first.requires_grad:
         direction = wrap(_second_upstream(position, first._array.shape).astype(first._array.dtype))
-        second = list(grad([first], wanted, [direction], allow_unused=True))
-    pairs = zip([first, *second], [leaf_of, *wanted])
-    return [np.zeros_like(like._array) if g is None else g._array for g, like in pairs]
+        second = list(grad([first], list(wanted.values()), [direction], allow_unused=True))
+    name = f"the gradient of input {position}"
+    found = {name: (first, by)}
+    found |= {f"{name}, derived by {other}": (g, wanted[other]) for other, g in zip(wanted, second)}
+    return {name: np.zeros_like(like._array) if g is None else g._array for name, (g, like) in found.items()}
 
 
 def zero_upstream_gives_zeros(sample: OpSample, case: Case) -> None:
