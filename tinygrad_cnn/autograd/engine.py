@@ -102,7 +102,7 @@ class _Walk:
             for edge, grad in zip(node.edges, results):
                 if edge is not None and grad is not None:
                     self.deliver(edge, grad, fresh, node)
-            grads = saved = results = grad = None  # what only this node needed is free before the next one runs
+            del grads, saved, results, grad  # what only this node needed is free before the next one runs
 
     def _owns(self, node: Op) -> bool:
         """Whether nothing but this walk refers, or may come to refer, to the gradient of the node's only output."""
