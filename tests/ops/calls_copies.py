@@ -67,6 +67,7 @@ CALLS = [
         lambda lib, x: with_strides(x.to(lib.float32, memory_format=lib.channels_last)),
         (IMAGE,),
     ),
+    Call("Tensor.float/memory format", lambda lib, x: with_strides(x.float(memory_format=lib.channels_last)), (IMAGE,)),
     Call("Tensor.type_as", lambda lib, x: x.type_as(lib.zeros(1, dtype=lib.int64)), (VALUES,)),
     *(Call(f"Tensor.type/{d}", lambda lib, d=d: lib.zeros(1, dtype=getattr(lib, d)).type()) for d in DTYPES),
     Call("Tensor.type/dtype", lambda lib, x: x.type(lib.int64), (VALUES,)),

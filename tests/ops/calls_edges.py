@@ -160,6 +160,17 @@ CALLS = [
     Call("sign/bools", lambda lib, x: lib.sign(x > 3), (WHOLE,)),
     Call("where/condition alone", lambda lib, x: lib.where(x > 3), (WHOLE,)),
     Call("where/uint8", lambda lib, x: lib.where((x > 3).byte(), x, -x), (WHOLE,)),
+    Call("flip/a number", lambda lib, x: (lib.flip(x, (0,)), x.flip(-1)), (SCALAR,)),
+    Call("pow/negative exponents", lambda lib, x: (lib.pow(x - 4, 2 - x), x ** lib.tensor(-1), 2**-x), (WHOLE,)),
+    Call("Tensor.fill_/wrapping", lambda lib: lib.ones(2, dtype=lib.uint8).fill_(-1)),
+    Call(
+        "einsum/integers",
+        lambda lib, x: (
+            [lib.einsum(e, x.byte() * 20) for e in ("ij->i", "ij->", "ij->ji")]
+            + [lib.einsum("ij,kj->ik", x, x), lib.einsum("ij->j", x > 3)]
+        ),
+        (WHOLE,),
+    ),
     Call("add/wrapping", lambda lib, x: x.to(lib.uint8) + 254, (WHOLE,)),
     Call("div/integers", lambda lib, x: (lib.div(x, 2), lib.true_divide(x, x), 1 / x), (WHOLE,)),
     Call("add/large integer", lambda lib: lib.ones(2, dtype=lib.int32) + 2**40),

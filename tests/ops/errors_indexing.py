@@ -42,6 +42,15 @@ ERRORS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
         DTypeError,
         "nan does not fit into dtype int64",
     ),
+    ("assign too large", lambda: assign(mask.byte(), 0, 300), DTypeError, "300 does not fit into dtype uint8"),
+    ("fill_ much too large", lambda: row.fill_(10**400), DTypeError, "does not fit into dtype int64"),
+    ("fill_ infinite", lambda: row.fill_(float("inf")), DTypeError, "fill_: inf does not fit into dtype int64"),
+    (
+        "fill_ too large",
+        lambda: row.int().fill_(2**40),
+        DTypeError,
+        "fill_: 1099511627776 does not fit into dtype int32",
+    ),
     # gather and scatter
     ("gather dims", lambda: x.gather(0, row), ShapeError, r"index.shape=\(2,\), input.shape=\(2, 3\)"),
     ("gather range", lambda: x.gather(0, index + 2), DimError, "gather: index 2 is out of range for dim 0 of size 2"),

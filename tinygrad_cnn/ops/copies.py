@@ -212,9 +212,9 @@ def type_as(input: Tensor, other: Tensor) -> Tensor:
     return _to(input, other._array.dtype, False, preserve_format)
 
 
-def convert(input: Tensor, dtype: DType) -> Tensor:
-    """The input, any shape, in this dtype; itself if it has it."""
-    return cast(input, dtype.numpy_dtype)
+def convert(input: Tensor, dtype: DType, memory_format: memory_format = preserve_format) -> Tensor:
+    """The input, any shape, in this dtype and memory order; itself if it has them."""
+    return _to(input, dtype.numpy_dtype, False, memory_format)
 
 
 _TYPE_NAMES = {

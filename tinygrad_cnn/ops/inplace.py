@@ -152,11 +152,13 @@ def as_source(name: str, value: Any, target: Tensor) -> Tensor:
 
 def _number(name: str, value: Any, dtype: np.dtype) -> Tensor:
     if dtype.kind in "iu":
-        try:
-            whole = math.trunc(value)
-            return wrap(np.array(whole, np.int64).astype(dtype))
-        except (OverflowError, ValueError):
-            raise DTypeError(f"{name}: {value} does not fit into dtype {dtype}") from None
+        limits = np.iinfo(dtype)
+        finite = isinstance(value, int) or math.isfinite(value)
+        if (
+            not finite or not min(limits.min, -limits.max) <= math.trunc(value) <= limits.max
+        ):  # down to -255 uint8 wraps
+            raise DTypeError(f"{name}: {value} does not fit into dtype {dtype}")
+        return wrap(np.array(math.trunc(value), np.int64).astype(dtype))
     return wrap(np.array(value).astype(dtype))
 
 

@@ -14,6 +14,7 @@ from ..autograd import Op, Tensor
 from ..errors import DTypeError, ShapeError
 from .arithmetic import add, mul
 from .broadcast import sum_to
+from .cast import cast
 from .promotion import broadcast_shape
 
 
@@ -215,6 +216,8 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         kept = result if not rest else kept
         pairs = [(kept, _contract(first, a, second, b, kept)), *rest]
     term, tensor = pairs[0]
+    if set(term) != set(result) and tensor._array.dtype.kind != "f":
+        tensor = cast(tensor, np.dtype(np.int64))  # as `sum` does
     return tensor if term == result else Einsum.apply(tensor, None, operands=(term,), result=result)
 
 

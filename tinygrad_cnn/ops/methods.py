@@ -48,29 +48,29 @@ class ConversionMethods:
         """The type's name, or the Tensor in another dtype; see ``ops.copies.type``."""
         return copies.type(self, dtype)
 
-    def float(self: Any) -> Tensor:
+    def float(self: Any, memory_format: copies.memory_format = copies.preserve_format) -> Tensor:
         """The Tensor as float32."""
-        return copies.convert(self, float32)
+        return copies.convert(self, float32, memory_format)
 
-    def double(self: Any) -> Tensor:
+    def double(self: Any, memory_format: copies.memory_format = copies.preserve_format) -> Tensor:
         """The Tensor as float64."""
-        return copies.convert(self, float64)
+        return copies.convert(self, float64, memory_format)
 
-    def int(self: Any) -> Tensor:
+    def int(self: Any, memory_format: copies.memory_format = copies.preserve_format) -> Tensor:
         """The Tensor as int32."""
-        return copies.convert(self, int32)
+        return copies.convert(self, int32, memory_format)
 
-    def long(self: Any) -> Tensor:
+    def long(self: Any, memory_format: copies.memory_format = copies.preserve_format) -> Tensor:
         """The Tensor as int64."""
-        return copies.convert(self, int64)
+        return copies.convert(self, int64, memory_format)
 
-    def byte(self: Any) -> Tensor:
+    def byte(self: Any, memory_format: copies.memory_format = copies.preserve_format) -> Tensor:
         """The Tensor as uint8."""
-        return copies.convert(self, uint8)
+        return copies.convert(self, uint8, memory_format)
 
-    def bool(self: Any) -> Tensor:
+    def bool(self: Any, memory_format: copies.memory_format = copies.preserve_format) -> Tensor:
         """The Tensor as bool: True where it is not 0."""
-        return copies.convert(self, bool_)
+        return copies.convert(self, bool_, memory_format)
 
 
 class TensorMethods(ConversionMethods):
@@ -1016,9 +1016,9 @@ class TensorMethods(ConversionMethods):
         """The Tensor in ``other``'s dtype."""
         return copies.type_as(self, other)
 
-    def cpu(self: Any) -> Tensor:
-        """The Tensor itself: there is no other device."""
-        return self
+    def cpu(self: Any, memory_format: copies.memory_format = copies.preserve_format) -> Tensor:
+        """The Tensor itself, unless its memory is in another order: there is no other device."""
+        return copies.convert(self, self.dtype, memory_format)
 
     def item(self: Any) -> Any:
         """The only element as a Python number; see ``ops.copies.item``."""

@@ -21,6 +21,8 @@ class Pow(Op):
     saves_outputs = (0,)
 
     def forward(self, base: np.ndarray, exponent: np.ndarray) -> np.ndarray:
+        if base.dtype.kind in "iu" and np.any(exponent < 0):
+            return _truncated_power(base, exponent)
         with np.errstate(all="ignore"):
             return np.power(base, exponent)
 
@@ -51,7 +53,8 @@ def pow(input: Any, exponent: Any) -> Tensor:
 
     Raises:
         ShapeError: the shapes cannot be broadcast together.
-        ValueError: an integer to a negative integer power.
+        ValueError: integers to a negative Python integer.  (With a Tensor of exponents, what lies between -1 and 1 is
+            cut off to 0.)
         DTypeError: both are bool, or an exponent that does not fit into the base's dtype.
     """
     if isinstance(input, Tensor) and input._array.dtype.kind == "f" and _is_two(exponent):
@@ -59,10 +62,17 @@ def pow(input: Any, exponent: Any) -> Tensor:
     base, power = binary_operands("pow", input, exponent)
     refuse_two_bools("pow", base)
     if base._array.dtype.kind != "f":
-        if np.any((exponent if isinstance(exponent, int) else power._array) < 0):
+        if isinstance(exponent, int) and exponent < 0:
             raise ValueError("pow: integers to negative integer powers are not allowed")
         check_fits("pow", "exponent", exponent, base._array.dtype)
     return Pow.apply(base, power)
+
+
+def _truncated_power(base: np.ndarray, exponent: np.ndarray) -> np.ndarray:
+    """Powers of integers, those with a negative exponent truncated: only 1 and -1 have one that is not 0."""
+    whole = np.power(base, np.maximum(exponent, 0))
+    sign = np.where((base == -1) & (exponent % 2 != 0), -1, 1)
+    return np.where(exponent >= 0, whole, np.where(np.abs(base) == 1, sign, 0)).astype(base.dtype)
 
 
 def _is_two(exponent: Any) -> bool:

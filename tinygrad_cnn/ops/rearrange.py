@@ -181,7 +181,8 @@ def flip(input: Tensor, dims: Any) -> Tensor:
         DimError: a dim is out of range.
         ShapeError: a dim appears twice.
     """
-    return Flip.apply(input, dims=wrap_dims("flip", sizes("flip", (dims,), "dims"), input._array.ndim, "dims"))
+    wrapped = wrap_dims("flip", sizes("flip", (dims,), "dims"), input._array.ndim, "dims")
+    return Flip.apply(input, dims=wrapped if input._array.ndim else ())
 
 
 def fliplr(input: Tensor) -> Tensor:
