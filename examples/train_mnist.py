@@ -15,7 +15,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -284,28 +284,35 @@ def plot(history: History, path: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0, or 2 for input that cannot be used, or 130 after Ctrl-C."""
-    options = parse(arguments)
+    """Run the command; returns its exit code."""
+    return execute("train_mnist.py", run, parse(arguments))
+
+
+def execute(program: str, work: Callable[[argparse.Namespace, History], None], options: argparse.Namespace) -> int:
+    """Do a program's work; returns its exit code: 0, or 2 for input that cannot be used, or 130 after Ctrl-C."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a console that knows no "⌊" is no reason to stop
     history = History()
     try:
         with kernels.announce(Announcement()):
-            run(options, history)
+            work(options, history)
     except KeyboardInterrupt:
         print(f"\ninterrupted after {len(history.losses)} complete epochs", file=sys.stderr)
         if options.save and history.losses:
             print(f"{options.save} holds the network as it was then", file=sys.stderr)
         return 130
     except (DataError, OSError, ImportError) as error:
-        print(f"train_mnist.py: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 2
     return 0
 
 
 def run(options: argparse.Namespace, history: History) -> None:
     """Everything, in order."""
-    check_environment(options)
+    wanted = {"tqdm": "the progress bar"}
+    if options.plot:
+        wanted["matplotlib"] = "--plot"
+    check_environment(options, wanted, {"--save": options.save, "--plot": options.plot})
     tg.manual_seed(options.seed)
     data = load_data(options)
     if options.epochs is None:
@@ -332,17 +339,20 @@ class Announcement:
             self.made = True
 
 
-def check_environment(options: argparse.Namespace) -> None:
-    """Raise an error now for what would fail after a long training."""
-    wanted = {"tqdm": "the progress bar"}
-    if options.plot:
-        wanted["matplotlib"] = "--plot"
+def check_environment(options: argparse.Namespace, wanted: dict[str, str], files: dict[str, Path | None]) -> None:
+    """Raise an error now for what would fail after a long training.
+
+    Args:
+        options: those of ``add_options``.
+        wanted: libraries, and what needs them.
+        files: what will be written, by option.
+    """
     for library, user in wanted.items():
         try:
             importlib.import_module(library)
         except ImportError:
             raise ImportError(f"{user} needs {library}: pip install 'tinygrad_cnn[examples]'") from None
-    for option, path in (("--save", options.save), ("--plot", options.plot)):
+    for option, path in files.items():
         if path is None:
             continue
         if path.is_dir():
@@ -366,6 +376,16 @@ class Parser(argparse.ArgumentParser):
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the options from the command line and check each by itself."""
     parser = Parser(prog="train_mnist.py", description="Train a neural network to read handwritten digits.")
+    add_options(parser)
+    parser.add_argument(
+        "--save", metavar="FILE", type=Path, help="after every epoch, write the network to FILE (safetensors)"
+    )
+    parser.add_argument("--plot", metavar="FILE.png", type=picture, help="draw the curves of loss and accuracy")
+    return complete(parser.parse_args(arguments))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a training."""
     add = parser.add_argument
     add("--data", metavar="DIR", type=Path, help="folder with the MNIST files (default: look in the usual places)")
     add("--dataset", choices=["auto", "mnist", "digits"], default="auto", help="default: MNIST if it can be had")
@@ -377,9 +397,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="the same seed gives the same result (default: 0)")
     add("--threads", type=positive_int, help="default: all processor cores")
     add("--train-images", metavar="N", type=positive_int, help="train on the first N images only")
-    add("--save", metavar="FILE", type=Path, help="after every epoch, write the network to FILE (safetensors)")
-    add("--plot", metavar="FILE.png", type=picture, help="draw the curves of loss and accuracy")
-    options = parser.parse_args(arguments)
+
+
+def complete(options: argparse.Namespace) -> argparse.Namespace:
+    """Fill in what depends on other options."""
     if options.lr is None:
         options.lr = LEARNING_RATE[options.optimizer]
     return options

@@ -113,6 +113,12 @@ def test_convolutions_move_with_the_image_and_pooling_in_steps():
     assert max(inside[::2]) < 1e-6
     assert min(inside[1::2]) > 0.05
     assert "Neighbouring outputs are 2 pixels apart." in pooled.conclusions
+    first = shift_equivariance(
+        nn.Sequential(without, nn.MaxPool2d(2), nn.Flatten()), tg.rand(4, 1, 16, 16), (1,), "0.0"
+    )
+    assert first.column("difference inside")[0] < 1e-6
+    with pytest.raises(KeyError, match="no layer 'conv'"):
+        shift_equivariance(without, tg.rand(4, 1, 16, 16), (1,), "conv")
     assert pooled.curves["inside"] == ((0.0, 1.0, 2.0, 3.0, 4.0), inside)
 
     class Positions(nn.Module):
@@ -149,7 +155,9 @@ def test_accuracy_on_shifted_and_resized_images():
     assert f"keeps nine tenths of its {share:.1%} from factor 0.5 to 2; over all" in result.conclusions[0]
 
     tg.manual_seed(0)
-    real = scale_accuracy({"mlp": training.mlp(DIGITS)}, DIGITS, (0.5, 1.0), epochs=4)
+    trained = training.fit(training.mlp(DIGITS, 16), DIGITS, 4).model
+    real = scale_accuracy({"mlp": trained}, DIGITS, (0.5, 1.0), epochs=0)
+    assert real.column("mlp")[1] == training.accuracy(trained, DIGITS.test_images, DIGITS.test_labels)
     assert real.column("mlp")[0] < 0.5 < 0.8 < real.column("mlp")[1]
     assert "from factor 1 to 1; over all it ranges from" in real.conclusions[0]
 
@@ -308,7 +316,7 @@ FLAT = (FEW.images.flatten(1), FEW.labels, FEW.test_images, FEW.test_labels)
         (lambda: shift_accuracy(data=(1, 2, 3, 4)), DTypeError, "data's images must be a Tensor, got int"),
         (lambda: shift_accuracy(data=BAD_DATA), ShapeError, r"got \(96, 1, 14, 14\) with \(5,\)"),
         (lambda: shift_accuracy(data=FLAT), ShapeError, r"got \(96, 196\) with \(96,\)"),
-        (lambda: shift_accuracy(data=FEW, epochs=0), ShapeError, "epochs must be at least 1, got 0"),
+        (lambda: shift_accuracy(data=FEW, epochs=-1), ShapeError, "epochs must be at least 0, got -1"),
         (lambda: scale_accuracy(data=FEW, factors=(1, 0)), ShapeError, "factors must be above 0"),
         (lambda: scale_accuracy(data=FEW, factors=("1",)), DTypeError, "factors must be numbers"),
         (lambda: batch_throughput(data=FEW, sizes=(97,)), ShapeError, "at most the 96 images, got 97"),

@@ -13,6 +13,7 @@ from .attribution import (
 )
 from .costs import batch_throughput, epoch_gains, learning_rates, optimizers
 from .curves import diminishing_returns, plot_curves
+from .document import Document
 from .drawing import Drawing
 from .explain import explain, explain_grad
 from .explanations import Explanation, GradientExplanation
@@ -23,10 +24,12 @@ from .lint import lint
 from .measurement import Measurement
 from .plan import Plan, plan
 from .predictions import confusion_matrix, plot_confusion, plot_probabilities
+from .report import report
 from .rows import Row
 from .summary import summary
 
 __all__ = [
+    "Document",
     "Drawing",
     "Explanation",
     "Finding",
@@ -63,6 +66,7 @@ __all__ = [
     "plot_probabilities",
     "plot_saliency",
     "pooling_savings",
+    "report",
     "saliency",
     "scale_accuracy",
     "shift_accuracy",

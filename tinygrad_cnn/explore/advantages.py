@@ -13,6 +13,7 @@ References:
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -25,6 +26,7 @@ from ..autograd import Tensor, no_grad, wrap
 from ..errors import DTypeError, ShapeError
 from ..nn.arguments import count
 from .explain import window_of
+from .inputs import run_to
 from .measurement import Curve, Measurement
 from .plan import check_model, plan
 from .trace import evaluation, unchanged
@@ -100,7 +102,10 @@ def _against_dense(conv: nn.Conv2d, inputs: tuple[int, ...], outputs: tuple[int,
 
 
 def shift_equivariance(
-    layers: nn.Module | None = None, images: Tensor | None = None, shifts: Sequence[int] = (0, 1, 2, 3, 4)
+    layers: nn.Module | None = None,
+    images: Tensor | None = None,
+    shifts: Sequence[int] = (0, 1, 2, 3, 4),
+    layer: str | None = None,
 ) -> Measurement:
     """How far the features of a moved image are from the moved features of the image: f(shift x) against shift f(x).
 
@@ -112,6 +117,7 @@ def shift_equivariance(
             pooling of 2×2.
         images: (N, C, H, W).  Default: 64 digits on a canvas of 24×24.
         shifts: by how many pixels, each at least 0 and smaller than the image.
+        layer: the path of the one of the layers whose output is compared.  Default: what comes out at the end.
 
     Returns:
         A Measurement: per shift the difference relative to the size of the features, where the image's border has no
@@ -120,6 +126,7 @@ def shift_equivariance(
     Raises:
         TypeError: layers is no Module.
         DTypeError: images is no Tensor; a shift is no int.
+        KeyError: there is no such layer.
         ShapeError: images or features that are not (N, C, H, W); layers whose outputs are not at regular distances; a
             shift that is negative or leaves nothing to compare.
     """
@@ -134,7 +141,8 @@ def shift_equivariance(
         if images.ndim != 4 or not images.numel():
             raise ShapeError(f"shift_equivariance: images must be (N, C, H, W), got {tuple(images.shape)}")
         numbers = _checked_shifts("shift_equivariance", shifts, images.shape[3])
-        last = plan(layers, tuple(images.shape[1:])).rows[-1]
+        found = plan(layers, tuple(images.shape[1:]))
+        last = found.rows[-1] if layer is None else found[layer]
         if (
             last.jump is None
             or last.receptive_field is None
@@ -143,8 +151,10 @@ def shift_equivariance(
         ):
             raise ShapeError("shift_equivariance: layers must give a feature map (N, C, H, W) at regular distances")
         with evaluation(layers), unchanged(layers), no_grad():
-            features = layers(images)._array
-            moved = [layers(wrap(shifted(images._array, 0, d)))._array for d in numbers]
+            features, *moved = (
+                (layers(x) if layer is None else run_to("shift_equivariance", layers, layer, x))._array
+                for x in (images, *(wrap(shifted(images._array, 0, d)) for d in numbers))
+            )
     step, margin = last.jump[1], [math.ceil(last.receptive_field[a] / 2 / last.jump[a]) for a in (0, 1)]
     rows = [(d, *_differences(moved[i], features, d // step, margin), d % step == 0) for i, d in enumerate(numbers)]
     worst = max((row[1] for row in rows if row[3]), default=None)
@@ -198,7 +208,7 @@ def shift_accuracy(
         models: by name.  Default: a CNN, a CNN that averages over all places before its last layer, and an MLP.
         data: (images, labels, test_images, test_labels).  Default: the digits on a canvas of 14×14.
         shifts: by how many pixels test images move; accuracies up, down, left and right are averaged.
-        epochs: how long every model is trained.
+        epochs: how long every model is trained; 0 for models that are trained already.
 
     Returns:
         A Measurement: per shift the accuracy of every model.
@@ -252,9 +262,11 @@ def _accuracies(
     who: str, models: Mapping[str, nn.Module] | None, data: Data, changes: Sequence[Any], change: Any, epochs: int
 ) -> dict[str, list[float]]:
     """Per model, trained on images as they are, the accuracy after every change to the test images."""
+    epochs = count(who, "epochs", epochs, 0)
     with seeded(0):
         trained = {
-            name: fit(model, data, epochs).model for name, model in checked_models(who, models, data, MODELS).items()
+            name: fit(model, data, epochs).model if epochs else copy.deepcopy(model)
+            for name, model in checked_models(who, models, data, MODELS).items()
         }
     results: dict[str, list[float]] = {name: [] for name in trained}
     for c in changes:
@@ -282,7 +294,16 @@ def _table_of_accuracies(
 
 
 def _tolerance(name: str, what: str, changes: tuple[float, ...], values: tuple[float, ...], untouched: float) -> str:
-    """Between which changes around none at all a model keeps nine tenths of its accuracy."""
+    """Between which changes a model keeps nine tenths of its accuracy, as a sentence."""
+    start, low, high = tolerated(changes, values, untouched)
+    return (
+        f"{name} keeps nine tenths of its {start:.1%} from {what} {low:g} to {high:g}; over all "
+        f"it ranges from {min(values):.1%} to {max(values):.1%}."
+    )
+
+
+def tolerated(changes: tuple[float, ...], values: tuple[float, ...], untouched: float) -> tuple[float, float, float]:
+    """The accuracy at the change nearest to none, and between which changes around it nine tenths of that are kept."""
     measured = dict(zip(changes, values))
     start = min(changes, key=lambda c: abs(c - untouched))
     kept = [start]
@@ -291,10 +312,7 @@ def _tolerance(name: str, what: str, changes: tuple[float, ...], values: tuple[f
             if measured[c] < 0.9 * measured[start]:
                 break
             kept.append(c)
-    return (
-        f"{name} keeps nine tenths of its {measured[start]:.1%} from {what} {min(kept):g} to {max(kept):g}; over all "
-        f"it ranges from {min(values):.1%} to {max(values):.1%}."
-    )
+    return measured[start], min(kept), max(kept)
 
 
 def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autograd import Tensor, grad, inference_mode, wrap
 from ..errors import DTypeError, GraphError, ShapeError
-from ..nn import Module
+from ..nn import Linear, Module
 from ..nn.arguments import count
 from .fields import cut, field_of
 from .formulas import Field
@@ -262,11 +262,12 @@ def plot_exciting_patches(
     figure = picture(0.8 * columns + 1.2, 1.05 * len(chosen) + 0.5)
     grid = figure.subplots(len(chosen), columns, squeeze=False)
     low, high = float(found.patches.min()), float(found.patches.max())
+    word = "output" if isinstance(layer_at("plot_exciting_patches", model, layer), Linear) else "filter"
     for which, row in zip(chosen, grid):
         for axes, patch, value in zip(row, found.patches[which], found.values[which]):
             show(axes, pixels(patch), vmin=low, vmax=high)
             axes.set_xlabel(f"{value:.2f}", fontsize=7, labelpad=2)
-        row[0].set_ylabel(f"filter {which}", rotation=0, fontsize=8, ha="right", va="center", labelpad=6)
+        row[0].set_ylabel(f"{word} {which}", rotation=0, fontsize=8, ha="right", va="center", labelpad=6)
     size = "×".join(map(str, found.patches.shape[3:]))
-    figure.suptitle(f"layer {layer}: the patches ({size} pixels) that excite each filter most", fontsize=10)
+    figure.suptitle(f"layer {layer}: the patches ({size} pixels) that excite each {word} most", fontsize=10)
     return figure

@@ -72,12 +72,12 @@ def plot_curves(history: Any) -> Picture:
         ValueError: there is no entry with ``loss`` or ``acc`` in its name, or all are empty.
         ImportError: matplotlib is not installed.
     """
-    series = _series(history)
+    series = series_of("plot_curves", history)
     groups = [{n: v for n, v in series.items() if key in n.lower() and len(v)} for key in ("loss", "acc")]
     shown = [group for group in groups if group]
     if not shown:
         raise ValueError(f"plot_curves: history needs losses or accuracies, it has {', '.join(series) or 'nothing'}")
-    figure = picture(5.2 * len(shown), 4.2)
+    figure = picture(4.6 * len(shown), 4.0)
     for i, group in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), i + 1)
         _draw(axes, group)
@@ -129,15 +129,20 @@ def _said(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _series(history: Any) -> dict[str, np.ndarray]:
+def series_of(who: str, history: Any) -> dict[str, np.ndarray]:
+    """The losses and accuracies of a history, which is what ``plot_curves`` takes, by name.
+
+    Raises:
+        DTypeError: it is none, or an entry is no sequence of numbers.
+    """
     if isinstance(history, Sequence | np.ndarray) and not isinstance(history, str):
         history = {"loss": history}
     elif not isinstance(history, Mapping) and hasattr(history, "__dict__"):
         history = vars(history)
     if not isinstance(history, Mapping):
-        raise DTypeError(f"plot_curves: history must map names to lists of numbers, got {type(history).__name__}")
+        raise DTypeError(f"{who}: history must map names to lists of numbers, got {type(history).__name__}")
     wanted = {n: v for n, v in history.items() if isinstance(n, str) and ("loss" in n.lower() or "acc" in n.lower())}
-    return {name: _numbers("plot_curves", name, values) for name, values in wanted.items()}
+    return {name: _numbers(who, name, values) for name, values in wanted.items()}
 
 
 def _numbers(who: str, name: str, values: Any) -> np.ndarray:

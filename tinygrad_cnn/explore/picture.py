@@ -29,12 +29,13 @@ class Picture(Figure):
         known = sorted(self.canvas.get_supported_filetypes())
         if kind not in known:
             raise ValueError(f"save: the name must end in one of .{', .'.join(known)}, got {os.fspath(path)!r}")
-        write(path, self._drawn(kind, dpi))
+        write(path, self.drawn(kind, dpi))
 
-    def _drawn(self, kind: str, dpi: float) -> bytes:
+    def drawn(self, kind: str, dpi: float) -> bytes:
+        """The picture as the content of a file of this kind, ``"png"`` or another that matplotlib knows."""
         content = io.BytesIO()
         self.savefig(content, format=kind, dpi=dpi)
         return content.getvalue()
 
     def _repr_png_(self) -> bytes:
-        return self._drawn("png", 100)
+        return self.drawn("png", 100)

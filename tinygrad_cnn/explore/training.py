@@ -94,10 +94,10 @@ def global_cnn(data: Data) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes(data)))
 
 
-def mlp(data: Data) -> nn.Sequential:
-    """One hidden layer of 32 units."""
+def mlp(data: Data, hidden: int = 32) -> nn.Sequential:
+    """One hidden layer."""
     pixels = int(np.prod(data.images.shape[1:]))
-    return nn.Sequential(nn.Flatten(), nn.Linear(pixels, 32), nn.ReLU(), nn.Linear(32, classes(data)))
+    return nn.Sequential(nn.Flatten(), nn.Linear(pixels, hidden), nn.ReLU(), nn.Linear(hidden, classes(data)))
 
 
 def classes(data: Data) -> int:

@@ -6,19 +6,38 @@ of their inputs, and the constants that they have saved.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autograd import Op, Tensor
 from ..autograd.function import FunctionNode
 from ..nn import Module
+from .formulas import Step
 from .plan import completed
-from .rows import Rows
+from .rows import Row, Rows
 from .trace import Trace, evaluation, tensors_in
 
 Place = tuple[Op, int]
 """A node and which of its outputs."""
+
+
+class Result(NamedTuple):
+    """What a layer or function made of an image.
+
+    Attributes:
+        name: the layer's path and class, or the function as it is written in code.
+        row: its row of the plan.
+        step: its first operation.
+        before: what went in; None if that is not known.
+        after: what came out.
+    """
+
+    name: str
+    row: Row
+    step: Step | None
+    before: np.ndarray | None
+    after: np.ndarray
 
 
 class ValueTrace(Trace):
@@ -59,12 +78,17 @@ class Values:
             self._known[self._trace.source, 0] = images._array
 
     def steps(self) -> list[tuple[str, np.ndarray]]:
-        """Name and result of every layer and function that makes something new, in the order of the computation.
+        """Name and result of every layer and function that makes something new; those of ``results``."""
+        return [(result.name, result.after) for result in self.results()]
+
+    def results(self) -> list[Result]:
+        """Every layer and function that makes something new, in the order of the computation.
 
         Functions of what is not recorded (Functions of the user's, frozen parameters) are left out.
         """
         found = []
-        for entry in Rows(self._trace).entries:
+        rows = Rows(self._trace)
+        for entry in rows.entries:
             for node in entry.nodes if entry.row.is_function else []:
                 self._value((node, 0))
             if entry.nodes:
@@ -73,7 +97,10 @@ class Values:
                 array = self._known.get((last, 0))
                 if array is not None:
                     row = entry.row
-                    found.append((row.kind if row.is_function else f"{row.path} {row.kind}".strip(), array))
+                    name = row.kind if row.is_function else f"{row.path} {row.kind}".strip()
+                    inputs = self._inputs(entry.nodes[0])
+                    step = next((s for s in map(rows.steps.get, entry.nodes) if s and not s.hidden), None)
+                    found.append(Result(name, row, step, inputs[0] if inputs else None, array))
         return found
 
     def _value(self, place: Place) -> np.ndarray | None:
