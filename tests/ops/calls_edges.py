@@ -174,6 +174,34 @@ CALLS = [
     Call("add/wrapping", lambda lib, x: x.to(lib.uint8) + 254, (WHOLE,)),
     Call("div/integers", lambda lib, x: (lib.div(x, 2), lib.true_divide(x, x), 1 / x), (WHOLE,)),
     Call("add/large integer", lambda lib: lib.ones(2, dtype=lib.int32) + 2**40),
+    # operators and methods that have no row of their own
+    Call(
+        "operators",
+        lambda lib, x: (
+            [+x, 7 // x, 7 % x, x // 2, x % 2, x == 2, x != 2, x <= 2, x >= 2, x == x.T.T],
+            [x & 3, x | 8, x ^ 5, 3 & x, 8 | x, 5 ^ x, ~x, (x > 3) & True, (x > 3) | (x < 2), (x > 3) ^ (x > 4)],
+        ),
+        (WHOLE,),
+    ),
+    Call("operators/other things", lambda lib, x: (x == "a", x != None, x.dtype == lib.float64), (X,)),  # noqa: E711
+    Call(
+        "methods",
+        lambda lib, x, y: [
+            x.clamp_min(0.2),
+            x.clamp_max(y),
+            x.where(x > 0, y),
+            x.view_as(x.t().contiguous()),
+            x.reshape_as(x.t()),
+            y.expand_as(x),
+            x.index_copy(0, lib.tensor([1]), y[None]),
+            x.allclose(x + 1e-10),
+            x.equal(y),
+            (x * 1).clip_(-0.5, 0.5),
+            (x * 1).clamp_min_(0.1),
+            (x * 1).clamp_max_(0.1),
+        ],
+        (X, ROW),
+    ),
     # layers
     Call("softmax/nothing", lambda lib, x: (lib.softmax(x, 1), lib.log_softmax(x, 1)), (NOTHING,)),
     Call("softmax/a number", lambda lib, x: (lib.softmax(x, 0), lib.log_softmax(x, -1)), (SCALAR,)),
@@ -188,6 +216,17 @@ CALLS = [
         lambda lib, x, w: functional(lib).conv2d(x, w, stride=int_of(lib, 2), padding=(1, int_of(lib, 0))),
         (IMAGE, FILTERS),
         rounding=True,
+    ),
+    *(
+        Call(
+            f"conv2d/same, {size}",
+            lambda lib, x, w, size=size, dilation=dilation: functional(lib).conv2d(
+                x, w[:, :, : size[0], : size[1]], padding="same", dilation=dilation
+            ),
+            (IMAGE, FILTERS),
+            rounding=True,
+        )
+        for size, dilation in {(1, 1): 1, (2, 3): 1, (2, 2): 2, (3, 2): (2, 1)}.items()
     ),
     *(
         Call(

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from ..raises import PACKAGE, raised_by, raises_in
 from .table import modules_named
 
 MODULES = modules_named("errors_")
@@ -16,6 +17,26 @@ ERRORS = [row for module in MODULES for row in module.ERRORS]
 def test_error(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+OPERATIONS = sorted(f"ops/{path.stem}" for path in (PACKAGE / "ops").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def passed():
+    """The lines that the errors of all rows have passed."""
+    return set().union(*(raised_by(row[1]) for row in ERRORS))
+
+
+@pytest.mark.parametrize("module", OPERATIONS)
+def test_every_raise_has_a_row(module, passed):
+    missing = sorted(line for _, line in raises_in(module) - passed)
+    assert not missing, f"{module}.py raises in these lines, and no row of tests/ops/errors_*.py gets there: {missing}"
+
+
+def test_the_finder_of_raises_sees_them():
+    assert len(OPERATIONS) > 30
+    assert sum(len(raises_in(module)) for module in OPERATIONS) > 150
 
 
 def test_every_module_of_errors_has_rows():
