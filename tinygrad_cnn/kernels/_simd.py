@@ -663,12 +663,35 @@ class Emitter:
         alignment = ir.Constant(ir.IntType(32), self.itemsize)
         self.builder.call(function, [value, self.pointer(where, offset), alignment, mask])
 
+    def load_some(self, where: Any, mask: Any) -> Any:
+        """A whole vector, or what the mask allows and zeros."""
+        return self.load(where) if mask is None else self.load_masked(where, 0, mask)
+
     def store_some(self, value: Any, where: Any, offset: int, mask: Any) -> None:
         """A whole vector, or what the mask allows."""
         if mask is None:
             self.store(value, where, offset)
         else:
             self.store_masked(value, where, offset, mask)
+
+    def for_channels(self, channels: Any, one_vector: Callable[[Any, Any], None]) -> None:
+        """``one_vector(channel, mask)`` for every whole vector of channels (mask None), then for the rest."""
+        builder = self.builder
+
+        def whole(v: Any, state: list[Any]) -> list[Any]:
+            one_vector(builder.mul(v, self.i64(self.lanes)), None)
+            return []
+
+        vectors = builder.sdiv(channels, self.i64(self.lanes))
+        self.loop(vectors, [], whole)
+        done = builder.mul(vectors, self.i64(self.lanes))
+        left = builder.sub(channels, done)
+        with builder.if_then(builder.icmp_signed(">", left, self.i64(0))):
+            one_vector(done, self.first_lanes(left))
+
+    def bytes(self, channel: Any) -> Any:
+        """How far a channel is from the first one."""
+        return self.builder.mul(channel, self.i64(self.itemsize))
 
     def loop(self, count: Any, state: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
         """``for i in range(count): state = body(i, state)`` with the state in registers; returns the last state."""

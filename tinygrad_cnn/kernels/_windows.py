@@ -157,26 +157,8 @@ class _WindowEmitter(Emitter):
         self.place = ir.VectorType(ir.IntType(place_dtype.bitwidth), self.lanes)
         self.wide_place = ir.VectorType(_int32, self.lanes)  # in registers, a place is as wide as a float32
 
-    def bytes(self, channel: Any) -> Any:
-        return self.builder.mul(channel, self.i64(self.itemsize))
-
     def place_bytes(self, channel: Any) -> Any:
         return self.builder.mul(channel, self.i64(self.place_size))
-
-    def for_channels(self, channels: Any, one_vector: Callable[[Any, Any], None]) -> None:
-        """``one_vector(channel, mask)`` for every whole vector of channels (mask None), then for the rest."""
-        builder = self.builder
-
-        def whole(v: Any, state: list[Any]) -> list[Any]:
-            one_vector(builder.mul(v, self.i64(self.lanes)), None)
-            return []
-
-        vectors = builder.sdiv(channels, self.i64(self.lanes))
-        self.loop(vectors, [], whole)
-        done = builder.mul(vectors, self.i64(self.lanes))
-        left = builder.sub(channels, done)
-        with builder.if_then(builder.icmp_signed(">", left, self.i64(0))):
-            one_vector(done, self.first_lanes(left))
 
     def repeat(self, size: int | None, count: Any, state: list[Any], body: Callable[..., list[Any]]) -> list[Any]:
         """`loop`, unrolled where the number of rounds is known."""
@@ -185,9 +167,6 @@ class _WindowEmitter(Emitter):
         for i in range(size):
             state = body(self.i64(i), state)
         return state
-
-    def load_some(self, where: Any, mask: Any) -> Any:
-        return self.load(where) if mask is None else self.load_masked(where, 0, mask)
 
     def splat_place(self, value: Any) -> Any:
         """An int64 in every lane, as int32."""

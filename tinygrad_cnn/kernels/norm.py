@@ -19,7 +19,9 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from ._channels import grad_sums, input_grad, moments, normalise
 from ._jit import helper, kernel
+from ._simd import address
 
 CHUNK = 8192
 """Elements in a chunk, unless that were fewer than `LEAST_ROWS` rows."""
@@ -48,8 +50,11 @@ def batch_norm(x, weight, bias, eps, momentum, partial, running_mean, running_va
     """
     M, C = x.shape
     count = partial.shape[0]
+    zero, step = x.dtype.type(0), C * x.itemsize
     for chunk in prange(count):
-        _moments(x, M * chunk // count, M * (chunk + 1) // count, chunk, partial)
+        low, high = M * chunk // count, M * (chunk + 1) // count
+        here = address(partial) + 2 * chunk * step
+        moments(address(x) + low * step, step, high - low, C, here, here + step, zero)
     _merge(partial, M)
     number = x.dtype.type
     for c in range(C):
@@ -61,29 +66,11 @@ def batch_norm(x, weight, bias, eps, momentum, partial, running_mean, running_va
             running_var[c] = (1 - momentum) * running_var[c] + momentum * variance * M / (M - 1)
         partial[0, 0, c] = s[c] * (weight[c] if weight.size else number(1))
         partial[0, 1, c] = bias[c] if bias.size else number(0)
+    scale, shift = address(partial), address(partial) + step
     for chunk in prange(count):
-        for r in range(M * chunk // count, M * (chunk + 1) // count):
-            for c in range(C):
-                y[r, c] = (x[r, c] - mean[c]) * partial[0, 0, c] + partial[0, 1, c]
-
-
-@helper
-def _moments(x, low, high, chunk, partial):
-    """The mean of rows low to high, and the sum of squared deviations from it, per channel."""
-    C = x.shape[1]
-    for c in range(C):
-        partial[chunk, 0, c] = 0
-        partial[chunk, 1, c] = 0
-    for r in range(low, high):
-        for c in range(C):
-            partial[chunk, 0, c] += x[r, c]
-    share = x.dtype.type(1 / (high - low))
-    for c in range(C):
-        partial[chunk, 0, c] *= share
-    for r in range(low, high):
-        for c in range(C):
-            deviation = x[r, c] - partial[chunk, 0, c]
-            partial[chunk, 1, c] += deviation * deviation
+        low, high = M * chunk // count, M * (chunk + 1) // count
+        rows, out = address(x) + low * step, address(y) + low * step
+        normalise(rows, out, step, high - low, C, address(mean), scale, shift, zero)
 
 
 @helper
@@ -103,28 +90,26 @@ def _merge(partial, M):
 
 
 @kernel
-def batch_norm_grad(grad, x, weight, mean, s, partial, out, out_weight, out_bias):
+def batch_norm_grad(grad, x, weight, mean, s, factor, partial, out, out_weight, out_bias):
     """The gradients by x, weight and bias.
 
     Args:
         grad, x: (M, C).
         weight: (C,), or (0,) for ones.
         mean, s: (C,), as `batch_norm` wrote them.
+        factor: (C,), scratch.
         partial: (chunks, 2, C), scratch.
         out: (M, C), written.
         out_weight, out_bias: (C,), written.
     """
     M, C = x.shape
     count = partial.shape[0]
+    zero, step = x.dtype.type(0), C * x.itemsize
     for chunk in prange(count):
-        for c in range(C):
-            partial[chunk, 0, c] = 0
-            partial[chunk, 1, c] = 0
-        for r in range(M * chunk // count, M * (chunk + 1) // count):
-            for c in range(C):
-                g = grad[r, c]
-                partial[chunk, 0, c] += g
-                partial[chunk, 1, c] += g * (x[r, c] - mean[c])
+        low, high = M * chunk // count, M * (chunk + 1) // count
+        here = address(partial) + 2 * chunk * step
+        rows, grad_rows = address(x) + low * step, address(grad) + low * step
+        grad_sums(grad_rows, rows, step, high - low, C, address(mean), here, here + step, zero)
     number = x.dtype.type
     for c in range(C):
         total, product = 0.0, 0.0
@@ -135,12 +120,14 @@ def batch_norm_grad(grad, x, weight, mean, s, partial, out, out_weight, out_bias
         out_weight[c] = product * s[c]
         partial[0, 0, c] = total / M
         partial[0, 1, c] = product / M * s[c] * s[c]
+        factor[c] = s[c] * (weight[c] if weight.size else number(1))
+    even, slope = address(partial), address(partial) + step
     for chunk in prange(count):
-        for r in range(M * chunk // count, M * (chunk + 1) // count):
-            for c in range(C):
-                factor = s[c] * (weight[c] if weight.size else number(1))
-                centred = grad[r, c] - partial[0, 0, c] - (x[r, c] - mean[c]) * partial[0, 1, c]
-                out[r, c] = factor * centred
+        low, high = M * chunk // count, M * (chunk + 1) // count
+        rows, grad_rows, target = address(x) + low * step, address(grad) + low * step, address(out) + low * step
+        input_grad(
+            grad_rows, rows, target, step, high - low, C, address(mean), address(factor), even, slope, zero
+        )  # fmt: skip
 
 
 @kernel

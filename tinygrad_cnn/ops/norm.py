@@ -101,7 +101,7 @@ class BatchNormGrad(Op):
         partial = buffers.empty((kernels.norm.chunks(M, C), 2, C), x.dtype)
         weight, mean, s = _vector(weight, x.dtype), prepared(mean), prepared(s)
         kernels.norm.batch_norm_grad.run(
-            4 * matrix.size, grad_rows, matrix, weight, mean, s, partial, out, out_weight, out_bias
+            4 * matrix.size, grad_rows, matrix, weight, mean, s, np.empty_like(s), partial, out, out_weight, out_bias
         )
         return from_rows(out, x.shape), out_weight, out_bias
 

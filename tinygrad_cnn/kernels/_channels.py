@@ -1,0 +1,213 @@
+"""The micro-kernels of batch normalisation: rows of channels, a vector of channels at a time.
+
+    moments      mean and Σ (x − mean)² down the rows          (twice through a block that is in the cache)
+    grad_sums    Σ g and Σ g·(x − mean) down the rows
+    normalise    y = (x − mean)·scale + shift
+    input_grad   out = factor·(g − even − (x − mean)·slope)
+
+Written as vector code, because a compiler keeps a row of sums in memory and goes through it for every row of the
+matrix, and checks for every row anew whether the arrays overlap. ResNet-20's first stage, 131,072 rows of 16 channels:
+forward 2.5, backward 1.9 times as fast. The last vector of channels is masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numba import types
+
+from ._simd import Emitter, intrinsic
+
+
+@intrinsic
+def moments(
+    typing_context: Any, x: Any, step: Any, count: Any, channels: Any, mean: Any, squares: Any, zero: Any
+) -> Any:
+    """``moments(x, step, count, channels, mean, squares, zero)``: of every column, its mean and Σ (x − mean)².
+
+    Args:
+        x: Address of ``count`` rows, ``step`` bytes apart; at least one.
+        channels: Elements in a row, and in ``mean`` and ``squares``, which are written.
+        zero: Any value of the arrays' dtype.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, step, count, channels, mean, squares, _ = args
+        emit = Emitter(builder, signature.args[6])
+
+        def one_vector(channel: Any, mask: Any) -> None:
+            offset = emit.bytes(channel)
+
+            def add(rows: Sequence[Any], state: list[Any]) -> list[Any]:
+                return [builder.fadd(state[0], emit.load_some(rows[0], mask))]
+
+            def add_square(rows: Sequence[Any], state: list[Any]) -> list[Any]:
+                deviation = builder.fsub(emit.load_some(rows[0], mask), centre)
+                return [emit.fma(deviation, deviation, state[0])]
+
+            number = emit.splat(builder.sitofp(count, emit.element))
+            column = [builder.add(x, offset)]
+            (total,) = _down(emit, column, step, count, [emit.constant(0)], add)
+            centre = builder.fdiv(total, number)
+            (total,) = _down(emit, column, step, count, [emit.constant(0)], add_square)
+            emit.store_some(centre, builder.add(mean, offset), 0, mask)
+            emit.store_some(total, builder.add(squares, offset), 0, mask)
+
+        emit.for_channels(channels, one_vector)
+        return context.get_dummy_value()
+
+    return types.void(x, step, count, channels, mean, squares, zero), generate
+
+
+@intrinsic
+def grad_sums(
+    typing_context: Any,
+    grad: Any,
+    x: Any,
+    step: Any,
+    count: Any,
+    channels: Any,
+    mean: Any,
+    total: Any,
+    product: Any,
+    zero: Any,
+) -> Any:
+    """``grad_sums(grad, x, step, count, channels, mean, total, product, zero)``: Σ g and Σ g·(x − mean) of columns.
+
+    Args:
+        grad, x: Addresses of ``count`` rows each, ``step`` bytes apart.
+        channels: Elements in a row, in ``mean``, and in ``total`` and ``product``, which are written.
+        zero: Any value of the arrays' dtype.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        grad, x, step, count, channels, mean, total, product, _ = args
+        emit = Emitter(builder, signature.args[8])
+
+        def one_vector(channel: Any, mask: Any) -> None:
+            offset = emit.bytes(channel)
+            centre = emit.load_some(builder.add(mean, offset), mask)
+
+            def add(rows: Sequence[Any], state: list[Any]) -> list[Any]:
+                g, value = (emit.load_some(row, mask) for row in rows)
+                return [builder.fadd(state[0], g), emit.fma(g, builder.fsub(value, centre), state[1])]
+
+            columns = [builder.add(grad, offset), builder.add(x, offset)]
+            sums = _down(emit, columns, step, count, [emit.constant(0)] * 2, add)
+            emit.store_some(sums[0], builder.add(total, offset), 0, mask)
+            emit.store_some(sums[1], builder.add(product, offset), 0, mask)
+
+        emit.for_channels(channels, one_vector)
+        return context.get_dummy_value()
+
+    return types.void(grad, x, step, count, channels, mean, total, product, zero), generate
+
+
+@intrinsic
+def normalise(
+    typing_context: Any,
+    x: Any,
+    out: Any,
+    step: Any,
+    count: Any,
+    channels: Any,
+    mean: Any,
+    scale: Any,
+    shift: Any,
+    zero: Any,
+) -> Any:
+    """``normalise(x, out, step, count, channels, mean, scale, shift, zero)``: ``out = (x − mean)·scale + shift``.
+
+    Args:
+        x, out: Addresses of ``count`` rows each, ``step`` bytes apart; ``out`` is written.
+        channels: Elements in a row, in ``mean``, ``scale`` and ``shift``.
+        zero: Any value of the arrays' dtype.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, out, step, count, channels, mean, scale, shift, _ = args
+        emit = Emitter(builder, signature.args[8])
+
+        def one_vector(channel: Any, mask: Any) -> None:
+            offset = emit.bytes(channel)
+            centre, factor, start = (
+                emit.load_some(builder.add(vector, offset), mask) for vector in (mean, scale, shift)
+            )
+
+            def write(rows: Sequence[Any], state: list[Any]) -> list[Any]:
+                deviation = builder.fsub(emit.load_some(rows[0], mask), centre)
+                emit.store_some(emit.fma(deviation, factor, start), rows[1], 0, mask)
+                return state
+
+            _down(emit, [builder.add(x, offset), builder.add(out, offset)], step, count, [], write)
+
+        emit.for_channels(channels, one_vector)
+        return context.get_dummy_value()
+
+    return types.void(x, out, step, count, channels, mean, scale, shift, zero), generate
+
+
+@intrinsic
+def input_grad(
+    typing_context: Any,
+    grad: Any,
+    x: Any,
+    out: Any,
+    step: Any,
+    count: Any,
+    channels: Any,
+    mean: Any,
+    factor: Any,
+    even: Any,
+    slope: Any,
+    zero: Any,
+) -> Any:
+    """``input_grad(grad, x, out, step, …, zero)``: ``out = factor·(grad − even − (x − mean)·slope)``.
+
+    Args:
+        grad, x, out: Addresses of ``count`` rows each, ``step`` bytes apart; ``out`` is written.
+        channels: Elements in a row, in ``mean``, ``factor``, ``even`` and ``slope``.
+        zero: Any value of the arrays' dtype.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        grad, x, out, step, count, channels, mean, factor, even, slope, _ = args
+        emit = Emitter(builder, signature.args[10])
+
+        def one_vector(channel: Any, mask: Any) -> None:
+            offset = emit.bytes(channel)
+            centre, scale, least, rise = (
+                emit.load_some(builder.add(vector, offset), mask) for vector in (mean, factor, even, slope)
+            )
+
+            def write(rows: Sequence[Any], state: list[Any]) -> list[Any]:
+                g, value = (emit.load_some(row, mask) for row in rows[:2])
+                deviation = builder.fsub(centre, value)
+                centred = emit.fma(deviation, rise, builder.fsub(g, least))
+                emit.store_some(builder.fmul(scale, centred), rows[2], 0, mask)
+                return state
+
+            columns = [builder.add(matrix, offset) for matrix in (grad, x, out)]
+            _down(emit, columns, step, count, [], write)
+
+        emit.for_channels(channels, one_vector)
+        return context.get_dummy_value()
+
+    return types.void(grad, x, out, step, count, channels, mean, factor, even, slope, zero), generate
+
+
+def _down(
+    emit: Emitter,
+    columns: Sequence[Any],
+    step: Any,
+    count: Any,
+    state: list[Any],
+    one_row: Callable[[Sequence[Any], list[Any]], list[Any]],
+) -> list[Any]:
+    """``state = one_row(addresses, state)`` for every row, the addresses going down the columns."""
+
+    def body(r: Any, state: list[Any]) -> list[Any]:
+        return one_row([emit.builder.add(column, emit.builder.mul(r, step)) for column in columns], state)
+
+    return emit.loop(count, state, body)
