@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, GraphError, ShapeError
+from ..kernels._memory import add_to
 from .anomaly import explain, raise_on_nan_gradient, raise_on_nan_root
 from .grad_mode import anomaly, enable_grad, set_grad_enabled
 from .op import Op
@@ -25,7 +26,8 @@ class _Walk:
     """One backward: the pending nodes and the gradients that have reached leaves and requested inputs.
 
     Gradients are added up in lists with one place per output of a node (a leaf is one place).  The first to arrive is
-    kept by reference, the second makes a new array, later ones are added to that in place.
+    kept by reference; later ones are added in place to the first array that nothing else refers to, which is a new one
+    if there is none.
     """
 
     def __init__(self, create_graph: bool, retain_graph: bool, wanted: Sequence[Edge] | None) -> None:
@@ -65,7 +67,11 @@ class _Walk:
         elif grad._array.shape != current._array.shape:
             raise _wrong_shape(source, grad, current._array.shape)
         elif edge in self.owned and not self.create_graph:
-            np.add(current._array, grad._array, out=current._array)
+            add_to(current._array, grad._array)
+        elif fresh and not self.create_graph and grad._array.dtype == current._array.dtype:
+            add_to(grad._array, current._array)
+            places[index] = grad
+            self.owned.add(edge)
         else:
             places[index] = current + grad  # recorded if create_graph
             self.owned.add(edge)
@@ -365,7 +371,7 @@ def _commit(walk: _Walk, inputs: Sequence[Tensor]) -> None:
             with enable_grad():
                 tensor._grad = tensor._grad + gradient
         else:
-            np.add(tensor._grad._array, gradient._array, out=tensor._grad._array)
+            add_to(tensor._grad._array, gradient._array)
             tensor._grad._mark_written()
     for tensor, _ in found:
         for hook in list((tensor._post_hooks or {}).values()):

@@ -10,7 +10,7 @@ from .. import kernels
 from ..autograd import Op, Tensor
 from ..autograd.dtype import as_numpy_dtype
 from ..errors import DTypeError
-from ..kernels._memory import flat_views
+from ..kernels._memory import LARGE, flat_views
 from . import buffers
 from .arithmetic import Mul, Sub, add, mul
 from .cast import cast
@@ -28,7 +28,7 @@ class ReLU(Op):
     overwrites_gradient = True
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        if x.size >= buffers.LARGE and x.dtype.kind == "f":
+        if x.size >= LARGE and x.dtype.kind == "f":
             out = buffers.empty_like(x)
             views = flat_views(out, x)
             if views is not None:
@@ -51,7 +51,7 @@ class ReLUGrad(Op):
     in_place: bool = False
 
     def forward(self, grad: np.ndarray, out: np.ndarray) -> np.ndarray:
-        if grad.size >= buffers.LARGE and grad.dtype.kind == "f":
+        if grad.size >= LARGE and grad.dtype.kind == "f":
             result = grad if self.in_place else buffers.empty_like(out)
             views = flat_views(result, grad, out)
             if views is not None:

@@ -31,9 +31,6 @@ ALIGNMENT = 64
 WASTE = 8
 """A request may get a block that is larger by one part in this many."""
 
-LARGE = 1 << 14
-"""From this many elements on, elementwise loops run on all threads into a reused block; below, NumPy is as quick."""
-
 SLACK = 1.25
 """How much memory the pool may hold, relative to the most that was ever in use at one time."""
 

@@ -30,6 +30,7 @@ class BatchNorm(Op):
 
     saves_inputs = (0, 1)
     saves_outputs = (1, 2)
+    makes_fresh_gradients = True
     eps: float
     momentum: float
 
