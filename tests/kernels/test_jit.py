@@ -276,6 +276,17 @@ def test_key_covers_every_kernel_file(tmp_path: Path, monkeypatch: pytest.Monkey
     assert _cache.key() != before
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("BOUNDSCHECK", 1), ("CPU_NAME", "x86-64-v2"), ("CPU_FEATURES", "+sse4.2"), ("OPT", 1)]
+)
+def test_key_covers_the_settings_that_change_machine_code(
+    name: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _cache.key()
+    monkeypatch.setattr(_cache._config, name, value)
+    assert _cache.key() != before
+
+
 def test_old_folders_are_pruned(tmp_path: Path) -> None:
     for age in range(_cache.FOLDERS_KEPT + 3):
         folder = tmp_path / f"{age:02}"

@@ -59,11 +59,16 @@ helper = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 """The decorator of functions that only kernels call: compiled into each of them, inlined where LLVM finds it good."""
 
 
+exact_helper = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **{**OPTIONS, "fastmath": set()})
+"""The same for functions that an `exact_kernel` calls."""
+
+
 class Kernel:
     """A loop over arrays, compiled on first use; see the module's docstring for its two versions."""
 
-    def __init__(self, function: Callable[..., None]) -> None:
+    def __init__(self, function: Callable[..., None], fastmath: set[str] = FASTMATH) -> None:
         self.function = function
+        self.fastmath = fastmath
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
@@ -80,7 +85,7 @@ class Kernel:
             return
         with _lock:
             if self._parallel is None:
-                self._parallel = _compile(self.function, parallel=True)
+                self._parallel = _compile(self, parallel=True)
             if _thread.count != _count:
                 numba_threads.set_num_threads(_count)
                 _thread.count = _count
@@ -99,7 +104,7 @@ class Kernel:
         if self._serial is None:
             with _lock:
                 if self._serial is None:
-                    self._serial = _compile(self.function, parallel=False)
+                    self._serial = _compile(self, parallel=False)
         self._serial(*args)
 
     def compiled(self) -> dict[str, list[Any]]:
@@ -111,6 +116,15 @@ class Kernel:
 def kernel(function: Callable[..., None]) -> Kernel:
     """Decorator: a loop over arrays becomes a `Kernel`. Nothing is compiled before the first call."""
     return Kernel(function)
+
+
+def exact_kernel(function: Callable[..., None]) -> Kernel:
+    """Decorator: as `kernel`, without `FASTMATH`: every operation is rounded as written.
+
+    With it, the compiler may round otherwise in a vectorised loop than in the few elements left over behind it, and
+    otherwise in the parallel version than in the serial one. Memory is what such loops wait for, so nothing is lost.
+    """
+    return Kernel(function, set())
 
 
 def kernels_in(module: ModuleType) -> list[Kernel]:
@@ -179,11 +193,11 @@ _forked = False
 _names: dict[Any, str] = {}  # dispatcher -> kernel name, for the announcements
 
 
-def _compile(function: Callable[..., None], parallel: bool) -> Any:
+def _compile(kernel: Kernel, parallel: bool) -> Any:
     """Build Numba's lazy dispatcher for one version of a kernel and give it its place in the cache."""
-    dispatcher = numba.njit(parallel=parallel, **OPTIONS)(function)
-    _cache.attach(dispatcher, "parallel" if parallel else "serial", function)
-    _names[dispatcher] = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    dispatcher = numba.njit(parallel=parallel, **{**OPTIONS, "fastmath": kernel.fastmath})(kernel.function)
+    _cache.attach(dispatcher, "parallel" if parallel else "serial", kernel.function)
+    _names[dispatcher] = kernel.name
     return dispatcher
 
 

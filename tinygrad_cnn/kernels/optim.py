@@ -17,7 +17,7 @@ import math
 import numpy as np
 from numba import prange
 
-from ._jit import Kernel, kernel
+from ._jit import Kernel, exact_kernel
 from ._memory import ABSENT, Array, flat_views, in_layout_of
 
 
@@ -95,8 +95,8 @@ def adam(
     shrink = 1.0 - lr * weight_decay if decoupled else 1.0
     decay = 0.0 if decoupled else weight_decay
     step_size = lr / (1.0 - beta1**step)
-    root_correction = math.sqrt(1.0 - beta2**step)
-    scalars = (sign, shrink, decay, beta1, beta2, step_size, root_correction, eps)
+    growth = 1.0 / math.sqrt(1.0 - beta2**step)  # a division per element less than dividing by the root
+    scalars = (sign, shrink, decay, beta1, beta2, step_size, growth, eps)
     if v_max is None:
         _run(adam_loop, scalars, p, grad, m, v)
     else:
@@ -114,7 +114,7 @@ def _run(loop: Kernel, scalars: tuple[float, ...], p: Array, grad: Array, *state
     loop.run(p.size * 8, views[1], *scalars, views[0], *rest)
 
 
-@kernel
+@exact_kernel
 def sgd_loop(grad, sign, weight_decay, keep, add, momentum, nesterov, lr, p, buffer):
     """The formula of `sgd`, with ``buffer = keep·buffer + add·g``; where ``keep`` is 0, the buffer is not used.
 
@@ -138,8 +138,8 @@ def sgd_loop(grad, sign, weight_decay, keep, add, momentum, nesterov, lr, p, buf
             p[i] -= lr * (g + momentum * b if nesterov else b)
 
 
-@kernel
-def adam_loop(grad, sign, shrink, decay, beta1, beta2, step_size, root_correction, eps, p, m, v):
+@exact_kernel
+def adam_loop(grad, sign, shrink, decay, beta1, beta2, step_size, growth, eps, p, m, v):
     """The formula of `adam`: ``shrink`` multiplies ``p`` first (AdamW), ``decay·p`` is added to the gradient (Adam).
 
     Shapes: all (n,). Threads share the elements.
@@ -147,7 +147,7 @@ def adam_loop(grad, sign, shrink, decay, beta1, beta2, step_size, root_correctio
     number = p.dtype.type
     sign, shrink, decay, step_size = number(sign), number(shrink), number(decay), number(step_size)
     rest1, beta2, rest2 = number(1 - beta1), number(beta2), number(1 - beta2)
-    root_correction, eps = number(root_correction), number(eps)
+    growth, eps = number(growth), number(eps)
     for i in prange(p.size):
         value = p[i] * shrink
         g = sign * grad[i]
@@ -157,11 +157,11 @@ def adam_loop(grad, sign, shrink, decay, beta1, beta2, step_size, root_correctio
         second = beta2 * v[i] + rest2 * g * g
         m[i] = first
         v[i] = second
-        p[i] = value - step_size * (first / (np.sqrt(second) / root_correction + eps))
+        p[i] = value - step_size * (first / (np.sqrt(second) * growth + eps))
 
 
-@kernel
-def amsgrad_loop(grad, sign, shrink, decay, beta1, beta2, step_size, root_correction, eps, p, m, v, v_max):
+@exact_kernel
+def amsgrad_loop(grad, sign, shrink, decay, beta1, beta2, step_size, growth, eps, p, m, v, v_max):
     """As `adam_loop`, with the largest ``v`` so far in the denominator.
 
     Shapes: all (n,). Threads share the elements.
@@ -169,7 +169,7 @@ def amsgrad_loop(grad, sign, shrink, decay, beta1, beta2, step_size, root_correc
     number = p.dtype.type
     sign, shrink, decay, step_size = number(sign), number(shrink), number(decay), number(step_size)
     rest1, beta2, rest2 = number(1 - beta1), number(beta2), number(1 - beta2)
-    root_correction, eps = number(root_correction), number(eps)
+    growth, eps = number(growth), number(eps)
     for i in prange(p.size):
         value = p[i] * shrink
         g = sign * grad[i]
@@ -181,4 +181,4 @@ def amsgrad_loop(grad, sign, shrink, decay, beta1, beta2, step_size, root_correc
         m[i] = first
         v[i] = second
         v_max[i] = largest
-        p[i] = value - step_size * (first / (np.sqrt(largest) / root_correction + eps))
+        p[i] = value - step_size * (first / (np.sqrt(largest) * growth + eps))
