@@ -1,4 +1,4 @@
-"""The loss kernels' bits do not depend on where the arrays lie."""
+"""The loss kernels: bits that do not depend on where the arrays lie, and an exp of their own."""
 
 from __future__ import annotations
 
@@ -27,3 +27,41 @@ def test_softmax_right_behind_the_logits(classes, dtype):
             kernels.loss.cross_entropy.run(0, held, target, weight, -100, 0.1, 1, losses, p, reduced, bad_row)
             results.append(losses.tobytes() + p.tobytes())
         assert len(set(results)) == 1
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    p = np.empty_like(x)
+    losses, reduced, bad_row = np.empty(len(x), x.dtype), np.empty(1, x.dtype), np.empty(1, np.int64)
+    target, weight = np.zeros(len(x), np.int64), np.empty(0, x.dtype)
+    kernels.loss.cross_entropy.run(0, x, target, weight, -100, 0.0, 1, losses, p, reduced, bad_row)
+    return p
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [1, 3, 16, 37])
+def test_exp_to_the_last_digits(classes, dtype):
+    """Down to the smallest numbers that there are.  Differences of eighths are exact, so only exp and the sum round."""
+    info = np.finfo(dtype)
+    deepest = int(-np.log(float(info.smallest_subnormal))) + 3
+    x = np.random.default_rng(classes).integers(-8 * deepest, 1, (400, classes)).astype(dtype) / 8
+    x[:, 0] = 0
+    exact = np.exp(x.astype(np.longdouble))
+    exact /= exact.sum(axis=1, keepdims=True)
+    error = np.abs(softmax(x) - exact)
+    assert np.all(error <= np.maximum(4 * info.eps * exact, info.smallest_subnormal))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 16, 21])
+def test_softmax_of_infinities_and_nan(classes, dtype):
+    x = np.zeros((4, classes), dtype)
+    x[0, 1] = -np.inf
+    x[1, 0] = np.nan
+    x[2, :] = -np.inf
+    x[3, 1] = np.inf
+    p = softmax(x)
+    assert p[0, 1] == 0
+    np.testing.assert_allclose(p[0].sum(), 1, rtol=1e-6)
+    assert np.isnan(p[1]).all()
+    assert np.isnan(p[2]).all()
+    assert np.isnan(p[3, 1])

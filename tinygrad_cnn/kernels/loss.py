@@ -16,6 +16,8 @@ import numpy as np
 from numba import prange
 
 from ._jit import helper, kernel
+from ._rows import row_exp, row_max, row_scale
+from ._simd import address
 
 NONE, SUM, MEAN = 0, 1, 2
 """The reductions: none, the sum, the sum divided by the sum of the rows' class weights."""
@@ -66,18 +68,11 @@ def cross_entropy(x, target, weight, ignore_index, smoothing, reduction, losses,
 def _softmax_row(x, r, p):
     """Write softmax of row r; returns log Σ exp(x)."""
     C = x.shape[1]
-    top = x[r, 0]
-    for c in range(1, C):
-        top = max(top, x[r, c])
-    total = x.dtype.type(0)
-    for c in range(C):
-        p[r, c] = np.exp(x[r, c] - top)
-    # A loop of its own: beside a store, the order of a sum depends on whether p lies right behind x in memory.
-    for c in range(C):
-        total += p[r, c]
-    scale = 1 / total
-    for c in range(C):
-        p[r, c] *= scale
+    start, target = address(x) + r * C * x.itemsize, address(p) + r * C * p.itemsize
+    number = x.dtype.type
+    top = row_max(start, C, number(0))
+    total = row_exp(start, top, target, C)
+    row_scale(target, number(1 / total), target, C)
     return top + np.log(total)
 
 
@@ -130,8 +125,7 @@ def cross_entropy_grad(grad, p, target, weight, ignore_index, smoothing, reducti
         factor = scale * (grad[r] if reduction == NONE else grad[0])
         on_target = (1 - smoothing) * _weight(weight, y)
         whole = number(factor * (on_target + spread * total_weight))
-        for c in range(C):
-            out[r, c] = whole * p[r, c]
+        row_scale(address(p) + r * C * p.itemsize, whole, address(out) + r * C * p.itemsize, C)
         if smoothing > 0:
             share = number(factor * spread)
             for c in range(C):
