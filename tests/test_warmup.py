@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from tinygrad_cnn import kernels
+from tinygrad_cnn.__main__ import main
 from tinygrad_cnn.diagnostics import examine
 from tinygrad_cnn.warmup import warmup
 
@@ -32,6 +34,15 @@ def test_warmup_compiles_every_kernel_in_every_version():
                 wanted = {np.dtype(np.float32)} | (set() if name in ONLY_FLOAT32 else {np.dtype(np.float64)})
                 assert wanted <= set(value.compiled()), f"{value.name}: not compiled for {wanted}"
     assert task_kernels > 5
+
+
+def test_the_command_shows_a_progress_bar(monkeypatch, capsys):
+    pytest.importorskip("tqdm")
+    done = []
+    monkeypatch.setattr("tinygrad_cnn.warmup.JOBS", (done.append,))
+    assert main(["warmup"]) == 0
+    assert done == [np.float32, np.float32, np.float64, np.float64]
+    assert "4/4" in capsys.readouterr().err
 
 
 def test_the_threshold_is_restored_when_a_job_fails():

@@ -277,11 +277,14 @@ def test_key_covers_every_kernel_file(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("BOUNDSCHECK", 1), ("CPU_NAME", "x86-64-v2"), ("CPU_FEATURES", "+sse4.2"), ("OPT", 1)]
+    ("name", "value"),
+    [("BOUNDSCHECK", 1), ("CPU_NAME", "x86-64-v2"), ("CPU_FEATURES", "+sse4.2"), ("CPU_FEATURES", ""), ("OPT", 1)],
 )
 def test_key_covers_the_settings_that_change_machine_code(
     name: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for setting, plain in (("BOUNDSCHECK", None), ("CPU_NAME", "x86-64"), ("CPU_FEATURES", None), ("OPT", 3)):
+        monkeypatch.setattr(_cache._config, setting, plain)
     before = _cache.key()
     monkeypatch.setattr(_cache._config, name, value)
     assert _cache.key() != before

@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinygrad_cnn as tg
+from tinygrad_cnn import nn
+from tinygrad_cnn.nn import functional as F
 from tinygrad_cnn.ops import buffers
 
 LARGE = (64, 1024)  # 256 KiB of float32
@@ -84,6 +87,30 @@ def test_views_held_over_100_steps_keep_their_bytes():
         held.append((step, arrays[step % 5][step % 40 :, ::7]))
     for step, view in held:
         assert (view == step).all()
+
+
+def test_what_a_training_step_hands_out_keeps_its_bytes_over_100_steps():
+    """Views of activations, gradients and arrays given to NumPy, while every step reuses what the last one gave back"""
+    tg.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16 * 13 * 13, 10))
+    optimizer = tg.optim.Adam(model.parameters())
+    images, labels = tg.randn(8, 1, 28, 28), tg.randint(0, 10, (8,))
+    held = []
+    for step in range(100):
+        features = model[1](model[0](images))
+        loss = F.cross_entropy(model[4](model[3](model[2](features))), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        looks = [
+            features.detach()[step % 8].numpy()[::5],
+            model[0].weight.grad.numpy().T,
+            model[4].weight.grad[3:].numpy(),
+        ]
+        kept = looks[step % 3]
+        held.append((kept, kept.tobytes()))
+        optimizer.step()
+    for view, before in held:
+        assert view.tobytes() == before
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 600)), max_size=60))

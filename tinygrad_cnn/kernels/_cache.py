@@ -96,7 +96,9 @@ def key() -> str:
         digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
     host = llvmlite.binding
     cpu = _config.CPU_NAME or host.get_host_cpu_name()
-    features = _config.CPU_FEATURES or ("" if _config.CPU_NAME else host.get_host_cpu_features().flatten())
+    features = _config.CPU_FEATURES  # empty: no more than the named processor has; None: this one's, whatever the name
+    if features is None:
+        features = host.get_host_cpu_features().flatten()
     parts = [
         numba.__version__,
         llvmlite.__version__,

@@ -1,0 +1,66 @@
+"""The rounding errors of float32 convolutions, against those that PyTorch's own float32 has.
+
+error = max |y − y64| / max(|x| ∗ |w|), median of 20 draws.  Direct sums and Winograd F(2x2) within 2 times PyTorch's,
+F(4x4) within 5 times.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.kernels.geometries import Case, run
+from tests.kernels.test_conv_kernels import filled
+from tinygrad_cnn import kernels
+
+torch = pytest.importorskip("torch")
+
+DRAWS = 20
+CASES = {
+    "direct": (Case(2, (12, 12), 16, 24, (3, 3), padding=(1, 1)), 2.0),
+    "5x5": (Case(2, (14, 14), 6, 16, (5, 5)), 2.0),
+    "strided": (Case(2, (13, 13), 16, 32, (3, 3), stride=(2, 2), padding=(1, 1)), 2.0),
+    "1x1": (Case(2, (8, 8), 64, 128, (1, 1)), 2.0),
+    "depthwise": (Case(2, (9, 9), 32, 32, (3, 3), padding=(1, 1), groups=32), 2.0),
+    "grouped": (Case(2, (9, 9), 32, 32, (3, 3), padding=(1, 1), groups=4), 2.0),
+    "winograd F(2x2)": (Case(2, (12, 12), 32, 32, (3, 3), padding=(1, 1)), 2.0),
+    "winograd F(4x4)": (Case(2, (12, 12), 64, 64, (3, 3), padding=(1, 1)), 5.0),
+}
+
+
+def of_torch(case: Case, arrays: dict[str, np.ndarray], dtype: type, size: bool = False) -> dict[str, np.ndarray]:
+    """Output and gradients by PyTorch; with ``size``, of the absolute values: the sums of the terms' sizes."""
+    tensors = []
+    for name, order in (("x", (0, 3, 1, 2)), ("weight", (0, 3, 1, 2)), ("bias", (0,)), ("grad", (0, 3, 1, 2))):
+        array = arrays[name].astype(dtype).transpose(order)
+        tensors.append(torch.tensor(np.abs(array) if size else array, requires_grad=name != "grad"))
+    x, weight, bias, grad = tensors
+    y = torch.nn.functional.conv2d(x, weight, bias, case.stride, case.padding, case.dilation, case.groups)
+    y.backward(grad)
+    found = {"out": y.detach(), "out_x": x.grad, "out_weight": weight.grad}
+    return {name: value.permute(0, 2, 3, 1).numpy().astype(np.float64) for name, value in found.items()}
+
+
+@pytest.mark.parametrize(("case", "limit"), CASES.values(), ids=CASES)
+def test_error_within_a_multiple_of_pytorchs(case: Case, limit: float) -> None:
+    errors: dict[str, list[tuple[float, float]]] = {"out": [], "out_x": [], "out_weight": []}
+    for seed in range(DRAWS):
+        arrays = filled(case, np.float32, seed)
+        run(kernels.conv, case, arrays)
+        exact, theirs = of_torch(case, arrays, np.float64), of_torch(case, arrays, np.float32)
+        scale = of_torch(case, arrays, np.float64, size=True)
+        for name, found in errors.items():
+            mine, other = (np.abs(y - exact[name]).max() / scale[name].max() for y in (arrays[name], theirs[name]))
+            found.append((float(mine), float(other)))
+    for name, found in errors.items():
+        mine, other = np.median(found, axis=0)
+        assert mine <= limit * other, f"{name}: {mine:.2e}, PyTorch {other:.2e}"
+
+
+def test_the_cases_cover_all_algorithms_of_float32() -> None:
+    chosen = set()
+    for case, _ in CASES.values():
+        geometry = kernels.conv.Geometry(case.stride, case.padding, case.dilation, case.groups)
+        for kind in ("forward", "input_grad", "weight_grad"):
+            chosen.add(kernels.conv.choose(kind, case.x_shape, case.weight_shape, geometry, np.float32).name)
+    assert {"direct", "depthwise", "winograd F(2x2)", "winograd F(4x4)"} <= chosen
