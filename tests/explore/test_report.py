@@ -6,6 +6,7 @@ import builtins
 import html
 import html.parser
 import os
+import pathlib
 import re
 import sys
 
@@ -146,6 +147,14 @@ def test_the_markdown_refers_to_its_pictures(written):
     assert {f"lecture/{path.name}" for path in (folder / "lecture").iterdir()} == set(pictures)
     for figure in document.illustrations:
         assert (folder / "lecture" / figure.file).read_bytes() == figure.content
+
+
+def test_the_lecture_in_the_documents_has_the_same_pictures(written):
+    folder = pathlib.Path(__file__).parents[2] / "docs" / "lecture"
+    committed = {path.name for path in folder.iterdir()}
+    made = {figure.file for figure in written[1].illustrations}
+    # pictures of patches have the path of a layer in their name
+    assert {name for name in made ^ committed if not name.startswith("patches-")} == set()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import GraphError, ShapeError
-from ..attribution import plot_grad_cam, plot_saliency
+from ..attribution import grad_cam, plot_grad_cam, plot_saliency
 from ..document import Document
 from ..inputs import last_convolution
 from ..predictions import plot_confusion
@@ -106,7 +106,9 @@ def looking(d: Document, s: Subject) -> None:
                 drawn,
                 f"grad-cam-{key}",
                 f"A test picture, its Grad-CAM map, and both together, for {name}.",
-                f"Grad-CAM of {name}. Bright places spoke for {s.said(s.predicted[which])}. Are they on the shape?",
+                f"Grad-CAM of {name}. Bright places spoke for {s.said(s.predicted[which])}. Are they on the shape?"
+                if grad_cam(s.model, s.image(which))._array.max() > 0
+                else f"Grad-CAM of {name}. The map is empty: with these weights, no place speaks for the class.",
             )
         if any(r.before is not None and r.before.ndim == 4 and r.after.ndim == 2 for r in s.results):
             d.say(

@@ -38,8 +38,11 @@ def learning_rate(d: Document, s: Subject) -> None:
     verdicts = []
     best = min(measured.rows, key=lambda row: row[2] if math.isfinite(row[2]) else math.inf)
     for name, first, last, accuracy in measured.rows:
-        if not math.isfinite(last) or last > 1.05 * max(first, chance):
-            verdict = "too large: the loss rises instead of falling"
+        peak = max(measured.curves[name][1], key=lambda loss: loss if math.isfinite(loss) else math.inf)
+        if not math.isfinite(last):
+            verdict = "too large: the loss has exploded"
+        elif peak > 2 * max(first, chance):
+            verdict = f"too large: the loss jumped to {peak:.3g} on the way"
         elif last > 0.9 * first:
             verdict = "the loss has hardly moved"
         elif name == best[0]:
@@ -116,10 +119,7 @@ def _own_training(d: Document, s: Subject, iterations: int) -> None:
     elif len(losses) <= AHEAD:
         d.say(f"The *point of diminishing returns* ({rule}) cannot be told from {len(losses)} epochs.")
     else:
-        d.say(
-            f"The *point of diminishing returns* ({rule}) is not reached here: longer training would still lower the "
-            "loss."
-        )
+        d.say(f"The *point of diminishing returns* ({rule}) is not reached in these {len(losses)} epochs.")
     if rights is not None and len(rights) > 1:
         whole = 100.0 if float(rights.max()) > 1.5 else 1.0
         first, last = (float(v) / whole for v in (rights[0], rights[-1]))
@@ -165,7 +165,7 @@ def _fifty(d: Document, s: Subject, measured: Measurement) -> None:
     test = len(s.sample.test_images)
     noise = 200 * math.sqrt(max(rights[4] * (1 - rights[4]), 1 / test) / test)
     if gain > noise:
-        verdict = "so here it was worth it"
+        verdict = f"which is more than chance alone does on {test:,} pictures (±{noise:.1f} points)"
     elif gain < -noise:
         verdict = "so here it did harm: the network learned its training pictures by heart"
     else:
