@@ -33,6 +33,7 @@ from ._simd import (
     copy_element,
     copy_row,
     dot_tile,
+    find_addresses,
     get,
     lowest_of,
     outer_tile,
@@ -45,6 +46,13 @@ from ._tasks import FIRST, task_kernel
 
 PANEL_BYTES = VECTORS * VECTOR_BYTES
 TILE_OF_INT64 = ROWS * 8
+
+WEIGHT_BYTES = 16 * 1024
+"""Panels that are smaller together stay in the L1 cache, so a task takes a few tiles through all of them at a time: the
+results are written, and the rows read, while they are there."""
+
+TOGETHER = 4
+"""Tiles that go through all panels together, if these are small."""
 
 BLOCK_BYTES = 128 * 1024
 """Bytes of a panel that all tiles of a task pass over before the next: a quarter of a common L2 cache."""
@@ -144,8 +152,13 @@ def dot_products(worker, workers, numbers, zero):
         split = task % splits
         count = min(block, pixels - first)
         find_rows(worker, numbers, first, count, zero, addresses)
-        for panel in range(count_panels * split // splits, count_panels * (split + 1) // splits):
-            _dot_panel(numbers, zero, count, panel, get(numbers + 16) + panel * panel_bytes, addresses)
+        tiles = (count + ROWS - 1) // ROWS
+        low, high = count_panels * split // splits, count_panels * (split + 1) // splits
+        together = tiles if (high - low) * panel_bytes > WEIGHT_BYTES else TOGETHER
+        for tile in range(0, tiles, together):
+            for panel in range(low, high):
+                weights = get(numbers + 16) + panel * panel_bytes
+                _dot_panel(numbers, zero, tiles, tile, min(tiles, tile + together), panel, weights, addresses)
 
 
 @helper
@@ -163,25 +176,31 @@ def find_rows(worker, numbers, first, count, zero, addresses):
     sums = get(numbers + 32) + worker * get(own + 128) * item
     image, t = first // area, first % area
     for tile in range(tiles):
-        for m in range(ROWS):
-            origin = source + image * image_bytes
+        m = 0
+        while m < ROWS:
+            # Pixels of one image, as many as there are; the last tile repeats the last pixel: the same bits again.
+            left = count - tile * ROWS - m
+            run = min(ROWS - m, area - t, left) if left > 0 else 1
+            origin, target = source + image * image_bytes, out + image * out_bytes
             for s in range(pieces):
-                offset = get(table + (s * area + t) * 8)
-                put(place + s * TILE_OF_INT64 + m * 8, zeros if offset < 0 else origin + offset * item)
-            put(places + m * 8, out + image * out_bytes + get(targets + t * 8) * item)
-            put(places + tiles * TILE_OF_INT64 + m * 8, sums + (tile * ROWS + m) * PANEL_BYTES)
-            # The last tile repeats the last pixel: the same bits are computed and written again.
-            if tile * ROWS + m + 1 < count:
-                t += 1
+                find_addresses(table + (s * area + t) * 8, run, origin, zeros, zero, place + s * TILE_OF_INT64 + m * 8)
+            find_addresses(targets + t * 8, run, target, target, zero, places + m * 8)
+            m += run
+            if left > run:
+                t += run
                 if t == area:
                     image, t = image + 1, 0
+            elif left > 0:
+                t += run - 1
+        for m in range(ROWS):
+            put(places + tiles * TILE_OF_INT64 + m * 8, sums + (tile * ROWS + m) * PANEL_BYTES)
         place += pieces * TILE_OF_INT64
         places += TILE_OF_INT64
 
 
 @helper
-def _dot_panel(numbers, zero, count, panel, weights, addresses):
-    """All tiles of a task with one panel, `BLOCK_BYTES` of it at a time."""
+def _dot_panel(numbers, zero, tiles, low, high, panel, weights, addresses):
+    """The tiles ``low`` to ``high`` of a task of ``tiles`` with one panel, `BLOCK_BYTES` of it at a time."""
     own = numbers + 8 * FIRST
     item = size_of(zero)
     lanes = VECTOR_BYTES // item
@@ -190,7 +209,6 @@ def _dot_panel(numbers, zero, count, panel, weights, addresses):
     floor = zero if get(own + 112) else lowest_of(zero)
     group, block = panel // per_group, panel % per_group
     left = columns - block * VECTORS * lanes
-    tiles = (count + ROWS - 1) // ROWS
     source_step = TILE_OF_INT64 if stored > 1 else 0
     places = addresses + tiles * stored * TILE_OF_INT64
     sums = places + tiles * TILE_OF_INT64
@@ -211,7 +229,7 @@ def _dot_panel(numbers, zero, count, panel, weights, addresses):
         shift = group * group_run * item + done * (item if segments == 1 else piece_step)
         target_shift = (group * columns + block * VECTORS * lanes) * item if last else 0
         terms, parts = (part, 1) if segments == 1 else (run, part)
-        for tile in range(tiles):
+        for tile in range(low, high):
             row = tile * TILE_OF_INT64
             pieces = addresses + row * stored + done * source_step
             begin = biases if done == 0 else sums + row
@@ -323,12 +341,13 @@ def find_pixels(numbers, first, count, zero, addresses):
     item = size_of(zero)
     image_bytes, block = get(own + 24) * item, get(own + 80)
     segments, area = get(own + 88), get(own + 96)
-    for t in range(count):
+    t = 0
+    while t < count:
         image, pixel = (first + t) // area, (first + t) % area
+        origin, run = source + image * image_bytes, min(count - t, area - pixel)
         for s in range(segments):
-            offset = get(table + (s * area + pixel) * 8)
-            where = zeros if offset < 0 else source + image * image_bytes + offset * item
-            put(addresses + (s * block + t) * 8, where)
+            find_addresses(table + (s * area + pixel) * 8, run, origin, zeros, zero, addresses + (s * block + t) * 8)
+        t += run
 
 
 @helper
