@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, GraphError, ShapeError
-from ..kernels._memory import add_to
 from .anomaly import explain, raise_on_nan_gradient, raise_on_nan_root
 from .grad_mode import anomaly, enable_grad, set_grad_enabled
 from .op import Op
@@ -67,9 +66,9 @@ class _Walk:
         elif grad._array.shape != current._array.shape:
             raise _wrong_shape(source, grad, current._array.shape)
         elif edge in self.owned and not self.create_graph:
-            add_to(current._array, grad._array)
+            current._accumulate(grad)
         elif fresh and not self.create_graph and grad._array.dtype == current._array.dtype:
-            add_to(grad._array, current._array)
+            grad._accumulate(current)
             places[index] = grad
             self.owned.add(edge)
         else:
@@ -371,7 +370,7 @@ def _commit(walk: _Walk, inputs: Sequence[Tensor]) -> None:
             with enable_grad():
                 tensor._grad = tensor._grad + gradient
         else:
-            add_to(tensor._grad._array, gradient._array)
+            tensor._grad._accumulate(gradient)
             tensor._grad._mark_written()
     for tensor, _ in found:
         for hook in list((tensor._post_hooks or {}).values()):

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..autograd import formatting
 from ..autograd.dtype import bool_, float32, float64, int32, int64, uint8
+from ..kernels._memory import add_to
 from . import (
     activation,
     arithmetic,
@@ -1142,6 +1143,10 @@ class TensorMethods(ConversionMethods):
 
     def __dlpack_device__(self: Any) -> tuple[int, int]:
         return self._array.__dlpack_device__()
+
+    def _accumulate(self: Any, other: Any) -> None:
+        """Add another Tensor's numbers to this one's memory, unseen by the graph: how backward adds gradients up."""
+        add_to(self._array, other._array)
 
     def __len__(self: Any) -> int:
         return interop.length(self)
