@@ -5,6 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-for name in ("networks", "convolution", "layers", "overhead", "memory", "startup", "tables"):
+for name in ("networks", "convolution", "layers", "overhead", "memory", "startup", "growth", "others", "tables"):
     print(f"== {name}", flush=True)
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
