@@ -157,7 +157,7 @@ def in_words(points: list[Point]) -> str:
 
 
 def draw(points: list[Point], path: pathlib.Path) -> None:
-    """Time against size in four panels, logarithmic but for the threads, with a line that grows as the arithmetic does."""
+    """Time against size in four panels, logarithmic but for the threads, beside a line that grows as the arithmetic."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
