@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -46,6 +47,18 @@ def adam_step(p, g, m, v, v_max, step, lr, beta1, beta2, eps, weight_decay, deco
     return p - lr / (1 - beta1**step) * m / (root + eps), m, v, v_max
 
 
+def sgd(p, grad, buffer, first=False, **options):
+    """One parameter's step."""
+    state = [] if buffer is None else [buffer]
+    kernels.optim.sgd(kernels.optim.Batch([p], [state]), [grad], first=[first], **options)
+
+
+def adam(p, grad, *state, step, **options):
+    """One parameter's step; AMSGrad with three arrays of state."""
+    batch = kernels.optim.Batch([p], [state])
+    kernels.optim.adam(batch, [grad], steps=[step], amsgrad=len(state) == 3, **options)
+
+
 layouts = st.sampled_from(["C", "F", "channels_last"])
 seeds = st.integers(0, 2**32 - 1)
 
@@ -59,7 +72,7 @@ def test_sgd(seed, layout, grad_layout, momentum, weight_decay, nesterov, maximi
     for step, grad in enumerate(arrays(seed + 1, 3, "float64", grad_layout)):
         options = dict(lr=0.1, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov)
         options |= dict(maximize=maximize, first=step == 0)
-        kernels.optim.sgd(p, grad, buffer, **options)
+        sgd(p, grad, buffer, **options)
         expected, expected_buffer = sgd_step(expected, grad, expected_buffer, **options)
     np.testing.assert_allclose(p, expected, rtol=1e-12, atol=1e-13)
     if momentum:
@@ -75,7 +88,7 @@ def test_adam(seed, layout, grad_layout, weight_decay, decoupled, amsgrad, maxim
     for step, grad in enumerate(arrays(seed + 1, 3, "float64", grad_layout), start=1):
         options = dict(step=step, lr=0.05, beta1=0.8, beta2=0.95, eps=1e-8, weight_decay=weight_decay)
         options |= dict(decoupled=decoupled, maximize=maximize)
-        kernels.optim.adam(p, grad, m, v, v_max, **options)
+        adam(p, grad, *[a for a in (m, v, v_max) if a is not None], **options)
         expected = adam_step(expected[0], grad, *expected[1:], **options)
     for found, wanted in zip((p, m, v, v_max), expected):
         if wanted is not None:
@@ -86,10 +99,10 @@ def test_adam(seed, layout, grad_layout, weight_decay, decoupled, amsgrad, maxim
 def test_infinite_values_stay_what_they_are(size):
     p = np.full(size, np.inf, "float32")
     grad = np.ones(size, "float32")
-    kernels.optim.sgd(p, grad, None, lr=0.1)
+    sgd(p, grad, None, lr=0.1)
     assert np.isposinf(p).all(), "0 · infinity from the weight decay that is off"
     buffer = np.full(size, np.nan, "float32")
-    kernels.optim.sgd(p, grad, buffer, lr=0.1, momentum=0.9, first=True)
+    sgd(p, grad, buffer, lr=0.1, momentum=0.9, first=True)
     assert np.isposinf(p).all()
     assert (buffer == 1).all()
 
@@ -102,12 +115,66 @@ def test_float32_follows_float64(amsgrad):
     p32, state32 = p.astype("float32"), [s.astype("float32") for s in state]
     for step in range(1, 6):
         grad = rng.standard_normal(p.size)
-        kernels.optim.adam(p, grad, *state, step=step, lr=0.01)
-        kernels.optim.adam(p32, grad.astype("float32"), *state32, step=step, lr=0.01)
+        adam(p, grad, *state, step=step, lr=0.01)
+        adam(p32, grad.astype("float32"), *state32, step=step, lr=0.01)
     np.testing.assert_allclose(p32, p, rtol=1e-5, atol=1e-6)
 
 
 def test_read_only_gradients_are_taken():
     p, grad = np.ones(4, "float32"), np.broadcast_to(np.float32(2), 4)
-    kernels.optim.sgd(p, grad, None, lr=0.5)
+    sgd(p, grad, None, lr=0.5)
     assert (p == 0).all()
+
+
+def test_many_parameters_step_as_each_alone():
+    """Of any sizes, one without elements, cut between threads anywhere: the same bits."""
+    rng = np.random.default_rng(0)
+    sizes = [1, 7, 0, 70_003, 64, 3, 50_001]
+
+    def fresh():
+        draws = np.random.default_rng(1)
+        return [[draws.standard_normal(n).astype("float32") for n in sizes] for _ in range(2)]
+
+    (together, grads), (apart, _) = fresh(), fresh()
+    states, others = ([[np.zeros_like(p), np.zeros_like(p)] for p in together] for _ in range(2))
+    steps = list(rng.integers(1, 9, len(sizes)))
+    kernels.optim.adam(kernels.optim.Batch(together, states), grads, steps=steps, lr=0.1, weight_decay=0.01)
+    for p, grad, state, step in zip(apart, grads, others, steps):
+        adam(p, grad, *state, step=step, lr=0.1, weight_decay=0.01)
+    for found, alone in zip(together, apart):
+        np.testing.assert_array_equal(found, alone)
+    buffers = [[np.empty_like(p)] for p in together]
+    options = {"lr": 0.1, "momentum": 0.9, "nesterov": True}
+    kernels.optim.sgd(kernels.optim.Batch(together, buffers), grads, first=[True] * len(sizes), **options)
+    for p, grad in zip(apart, grads):
+        sgd(p, grad, np.empty_like(p), first=True, **options)
+    for found, alone in zip(together, apart):
+        np.testing.assert_array_equal(found, alone)
+
+
+def test_a_batch_knows_its_arrays():
+    p, m, v = (np.ones(3, "float32") for _ in range(3))
+    batch = kernels.optim.Batch([p], [[m, v]])
+    assert batch.holds([p], [[m, v]])
+    assert not batch.holds([p.copy()], [[m, v]])
+    assert not batch.holds([p], [[m, v.copy()]])
+    assert not batch.holds([p], [[m]])
+    assert not batch.holds([p, p], [[m, v], [m, v]])
+
+
+@pytest.mark.parametrize("grad", [np.ones(4, "float32"), np.ones(3, "float64")])
+def test_gradients_that_do_not_fit_are_refused(grad):
+    p = np.ones(3, "float32")
+    with pytest.raises(ValueError, match=r"for a parameter of shape \(3,\) and dtype float32"):
+        sgd(p, grad, None, lr=1)
+    assert (p == 1).all()
+
+
+def test_a_copied_batch_changes_the_copies():
+    p, grad = np.ones(3, "float32"), np.ones(3, "float32")
+    batch = kernels.optim.Batch([p], [[]])
+    memo: dict = {}
+    copied = copy.deepcopy(batch, memo)
+    kernels.optim.sgd(copied, [grad], lr=1.0)
+    assert (p == 1).all()
+    assert (memo[id(p)] == 0).all()

@@ -145,7 +145,7 @@ ERRORS = [
     (lambda: optim.AdamW([leaf(1)], weight_decay=-1), ValueError, "AdamW: weight_decay must be at least 0, got -1"),
     (lambda: optim.Adam([leaf(1)], betas=(0.9, 1.0)), ValueError, r"below 1, got \(0.9, 1.0\)"),
     (lambda: optim.Adam([leaf(1)], betas=(0.9,)), ValueError, "betas must be two numbers"),
-    (lambda: optim.Optimizer([leaf(1)], {})._update({}, None, None, {}), NotImplementedError, "Optimizer._update"),
+    (lambda: optim.Optimizer([leaf(1)], {})._update([], [], [], {}), NotImplementedError, "Optimizer._update"),
 ]
 
 

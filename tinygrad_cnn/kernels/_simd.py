@@ -80,6 +80,30 @@ def address(typing_context: Any, array: Any) -> Any:
 
 
 @intrinsic
+def elements(typing_context: Any, where: Any, begin: Any, count: Any, zero: Any) -> Any:
+    """``elements(where, begin, count, zero)``: a 1-d array over ``count`` elements from number ``begin`` on.
+
+    Args:
+        where: Address of the first element.
+        begin, count: At least 0.
+        zero: Any value of the dtype.
+    """
+    kind = types.Array(zero, 1, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        from numba.np.arrayobj import populate_array
+
+        where, begin, count, _ = args
+        itemsize = ir.Constant(_int64, signature.args[3].bitwidth // 8)
+        array = context.make_array(kind)(context, builder)
+        data = builder.inttoptr(builder.add(where, builder.mul(begin, itemsize)), array.data.type)
+        populate_array(array, data, [count], [itemsize], itemsize, None)
+        return array._getvalue()
+
+    return kind(where, begin, count, zero), generate
+
+
+@intrinsic
 def get(typing_context: Any, where: Any) -> Any:
     """``get(where)``: the int64 at an address."""
 

@@ -72,28 +72,28 @@ class Adam(Optimizer):
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"{owner}: betas must be two numbers of at least 0 and below 1, got {betas}")
 
-    def _update(self, state: dict[str, Any], array: np.ndarray, grad: np.ndarray, group: dict[str, Any]) -> None:
-        if not state:
-            state["step"] = wrap(np.zeros((), get_default_dtype().numpy_dtype))
-            state["exp_avg"] = wrap(np.zeros_like(array))
-            state["exp_avg_sq"] = wrap(np.zeros_like(array))
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = wrap(np.zeros_like(array))
-        state["step"]._array[...] += 1
+    def _update(
+        self, arrays: list[np.ndarray], grads: list[np.ndarray], states: list[dict[str, Any]], group: dict[str, Any]
+    ) -> None:
+        names = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"][: 3 if group["amsgrad"] else 2]
+        for state, array in zip(states, arrays):
+            if not state:
+                state["step"] = wrap(np.zeros((), get_default_dtype().numpy_dtype))
+                state.update({name: wrap(np.zeros_like(array)) for name in names})
+            step = state["step"]._array
+            step += 1
         beta1, beta2 = group["betas"]
         kernels.optim.adam(
-            array,
-            grad,
-            state["exp_avg"]._array,
-            state["exp_avg_sq"]._array,
-            state["max_exp_avg_sq"]._array if group["amsgrad"] else None,
-            step=int(state["step"]._array),
+            self._batch(arrays, [[state[name]._array for name in names] for state in states]),
+            grads,
+            steps=[int(state["step"]._array) for state in states],
             lr=float(group["lr"]),
             beta1=float(beta1),
             beta2=float(beta2),
             eps=float(group["eps"]),
             weight_decay=float(group["weight_decay"]),
             decoupled=bool(group["decoupled_weight_decay"]),
+            amsgrad=bool(group["amsgrad"]),
             maximize=bool(group["maximize"]),
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..autograd import Tensor, enable_grad, wrap
 from ..autograd.engine import zero_grad
 from ..errors import ShapeError
@@ -21,7 +22,7 @@ Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, An
 class Optimizer:
     """Base class of the optimizers, as ``torch.optim.Optimizer``.
 
-    A subclass defines ``_update(state, array, grad, group)``, which changes one parameter.
+    A subclass defines ``_update(arrays, grads, states, group)``, which changes parameters of a group.
 
     Args:
         params: Tensors, pairs of name and Tensor, or dictionaries (*groups*) with the key "params" and settings of
@@ -45,6 +46,7 @@ class Optimizer:
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
+        self._batches: list[Any] = []
         groups: list[Any] = list(params)
         if not groups:
             raise ValueError("params: the optimizer got no parameters")
@@ -91,14 +93,20 @@ class Optimizer:
     # ---------------------------------------------------------------- training
 
     @abstractmethod
-    def _update(self, state: dict[str, Any], array: np.ndarray, grad: np.ndarray, group: dict[str, Any]) -> None:
-        """Change one parameter's values in place.
+    def _update(
+        self,
+        arrays: list[np.ndarray],
+        grads: list[np.ndarray],
+        states: list[dict[str, Any]],
+        group: dict[str, Any],
+    ) -> None:
+        """Change the values of some parameters of a group in place.
 
         Args:
-            state: what is remembered about this parameter, empty at first.
-            array: its values, of any shape, without gaps in memory.
-            grad: its gradient, of the same shape and dtype.
-            group: its group's settings.
+            arrays: the parameters' values, of any shapes, without gaps in memory, of one dtype; at least one.
+            grads: their gradients, of the same shapes and dtype.
+            states: what is remembered about each parameter, empty at first.
+            group: their group's settings.
         """
         raise NotImplementedError(f"{type(self).__name__}._update")
 
@@ -116,15 +124,34 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            moving: dict[np.dtype, list[Tensor]] = {}
             for param in group["params"]:
-                if param.grad is not None:
-                    array = param._array
-                    values = array if flat_views(array) is not None else array.copy(order="K")
-                    self._update(self.state[param], values, param.grad._array, group)
-                    if values is not array:  # a parameter that is a view with gaps: the rule worked on a copy
-                        array[...] = values
-                    param._mark_written()
+                if param._grad is not None:
+                    moving.setdefault(param._array.dtype, []).append(param)
+            for params in moving.values():
+                self._move(params, group)
         return loss
+
+    def _move(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        """A step of parameters of one dtype that have gradients."""
+        arrays = [param._array for param in params]
+        # A parameter that is a view with gaps: the rule works on a copy.
+        values = [a if a.flags.carray or flat_views(a) is not None else a.copy(order="K") for a in arrays]
+        grads = [param._grad._array for param in params if param._grad is not None]
+        self._update(values, grads, [self.state[param] for param in params], group)
+        for param, array, moved in zip(params, arrays, values):
+            if moved is not array:
+                array[...] = moved
+            param._mark_written()
+
+    def _batch(self, arrays: list[np.ndarray], states: list[list[np.ndarray]]) -> Any:
+        """Parameters and what a rule remembers about them as `kernels.optim` takes them, kept from step to step."""
+        for batch in self._batches:
+            if batch.holds(arrays, states):
+                return batch
+        batch = kernels.optim.Batch(arrays, states)
+        self._batches = [batch, *self._batches[: len(self.param_groups)]]
+        return batch
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the parameters' gradients, or with ``set_to_none=False`` fill them with zeros."""

@@ -69,16 +69,17 @@ class SGD(Optimizer):
                 f"got momentum={group['momentum']}, dampening={group['dampening']}"
             )
 
-    def _update(self, state: dict[str, Any], array: np.ndarray, grad: np.ndarray, group: dict[str, Any]) -> None:
+    def _update(
+        self, arrays: list[np.ndarray], grads: list[np.ndarray], states: list[dict[str, Any]], group: dict[str, Any]
+    ) -> None:
         momentum = float(group["momentum"])
-        first = False
-        if momentum != 0 and state.get("momentum_buffer") is None:
-            state["momentum_buffer"] = wrap(np.empty_like(array))
-            first = True
+        first = [momentum != 0 and state.get("momentum_buffer") is None for state in states]
+        for state, array, beginning in zip(states, arrays, first):
+            if beginning:
+                state["momentum_buffer"] = wrap(np.empty_like(array))
         kernels.optim.sgd(
-            array,
-            grad,
-            state["momentum_buffer"]._array if momentum != 0 else None,
+            self._batch(arrays, [[state["momentum_buffer"]._array] if momentum != 0 else [] for state in states]),
+            grads,
             lr=float(group["lr"]),
             momentum=momentum,
             dampening=float(group["dampening"]),
