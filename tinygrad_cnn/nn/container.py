@@ -119,23 +119,21 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """Pass the input through every module in turn."""
-        modules = self._all()
-        position = 0
-        while position < len(modules):
-            if _is_plain(modules, position, (ReLU,)) and _pools_after_relu(modules, position + 1):
-                input = modules[position + 1](input, activation="relu")
-                position += 2
-            elif (
-                _is_plain(modules, position, _TAKE_RELU_ALONG)
-                and _is_plain(modules, position + 1, (ReLU,))
-                and not _pools_after_relu(modules, position + 2)
-            ):
-                input = modules[position](input, activation="relu")
-                position += 2
+        layer: Any = None  # not called yet: a layer that takes a ReLU along, if one comes next
+        relu: Any = None  # not called yet: a ReLU, after that layer or alone
+        for module in self._modules.values():
+            kind = type(module) if module is not None and not module.has_hooks() else None
+            if kind is ReLU and relu is None:
+                relu = module
+            elif relu is not None and kind is MaxPool2d and _every_window_sees_a_pixel(module):
+                input = module(_called(layer, None, input), activation="relu")  # type: ignore[misc]
+                layer = relu = None
             else:
-                input = modules[position](input)
-                position += 1
-        return input
+                input = _called(layer, relu, input)
+                layer, relu = (module if kind in _TAKE_RELU_ALONG else None), (module if kind is ReLU else None)
+                if layer is None and relu is None:
+                    input = module(input)  # type: ignore[misc]
+        return _called(layer, relu, input)
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
@@ -157,16 +155,16 @@ class Sequential(_Numbered):
         return self
 
 
-def _is_plain(modules: list[Any], position: int, kinds: tuple[type, ...]) -> bool:
-    """Whether a module of just one of these kinds stands there, without hooks that would want to see it called."""
-    return position < len(modules) and type(modules[position]) in kinds and not modules[position].has_hooks()
+def _called(layer: Any, relu: Any, input: Any) -> Any:
+    """The input through a layer and a ReLU, of which one or both may be None."""
+    if layer is None:
+        return input if relu is None else relu(input)
+    return layer(input) if relu is None else layer(input, activation="relu")
 
 
-def _pools_after_relu(modules: list[Any], position: int) -> bool:
-    """Whether max pooling stands there that can take the ReLU before it along: every window sees a pixel."""
-    if not _is_plain(modules, position, (MaxPool2d,)):
-        return False
-    return modules[position].padding in (0, (0, 0)) and not modules[position].return_indices
+def _every_window_sees_a_pixel(pool: Any) -> bool:
+    """Whether max pooling gives the same before and after a ReLU: nothing but a window of padding tells the two."""
+    return pool.padding in (0, (0, 0)) and not pool.return_indices
 
 
 class ModuleList(_Numbered):

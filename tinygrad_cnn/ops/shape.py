@@ -14,6 +14,7 @@ import numpy as np
 from ..autograd import Tensor, wrap
 from ..autograd.dtype import as_numpy_dtype
 from ..errors import DTypeError, ShapeError
+from ..kernels._memory import is_channels_last
 from .broadcast import Expand
 from .dims import sizes, wrap_dim, wrap_dims
 from .views import Permute, Reshape, pytorch_layout, viewable
@@ -45,7 +46,9 @@ def _reshaped(name: str, input: Tensor, shape: tuple[int, ...], may_copy: bool) 
     if array.flags.c_contiguous:
         return Reshape.apply(input, shape=shape)
     copies = not viewable(array.shape, array.strides, shape)
-    unlike_pytorch = copies and viewable(array.shape, pytorch_layout(input).strides, shape)
+    # What lies in channels-last memory and is no view, lies in row-major memory in PyTorch: a view in every shape.
+    contiguous_there = input._view is None and array.ndim == 4 and is_channels_last(array)
+    unlike_pytorch = copies and (contiguous_there or viewable(array.shape, pytorch_layout(input).strides, shape))
     if copies and not unlike_pytorch and not may_copy:
         raise ShapeError(
             f"{name}: shape {shape} needs elements of the tensor of shape {tuple(array.shape)} to be copied, because "

@@ -24,6 +24,8 @@ def pair(name: str, argument: str, value: Any, least: int) -> Pair:
     """
     if type(value) is int:
         result = (value, value)
+    elif type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
+        result = value
     elif isinstance(value, int | np.integer):
         result = (int(value), int(value))
     else:
