@@ -87,13 +87,13 @@ def choose(
     if np.dtype(dtype) == np.float32 and conv_winograd.fits(weight_shape, geometry, dtype):
         if kind == "weight_grad" and not conv_winograd_weight.pays(x_shape[3], weight_shape[0]):
             return Choice("direct", "so many channels that Winograd's sums would leave the cache")
-        return _choose_winograd(kind, x_shape[3], weight_shape[0], allow_large_tiles)
+        return _choose_winograd(x_shape[3], weight_shape[0], allow_large_tiles)
     if kind != "input_grad" and conv_wide.neighbours(x_shape, weight_shape, geometry, dtype) > 1:
         return Choice("wide", "few filters: neighbouring pixels fill a vector together")
     return Choice("direct", "windows read in place, as one matrix product")
 
 
-def _choose_winograd(kind: str, channels: int, filters: int, allow_large_tiles: bool) -> Choice:
+def _choose_winograd(channels: int, filters: int, allow_large_tiles: bool) -> Choice:
     """F(4x4), F(2x2) or direct, by the number of channels.
 
     Measured on 2 Zen 3 cores, batch 64, forward, in billions of the direct sum's operations per second:
@@ -107,16 +107,14 @@ def _choose_winograd(kind: str, channels: int, filters: int, allow_large_tiles: 
     and the weight gradient, on one Zen 4 core:
 
         channels          direct   F(2x2)   F(4x4)
-        16→16  @32            70       90
         32→64  @26           101      129      174
         64→64  @32            96      145      209
         128→128 @16           97      164      257
     """
     if allow_large_tiles and max(channels, filters) >= 64 and min(channels, filters) >= 32:
         return Choice("winograd F(4x4)", "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9")
-    enough = 16 if kind == "weight_grad" else 32  # its sums are transformed once per chunk, not once per tile
-    if min(channels, filters) >= enough:
-        return Choice("winograd F(2x2)", f"3x3, stride 1, {enough} channels or more: 4 multiplications instead of 9")
+    if min(channels, filters) >= 32:
+        return Choice("winograd F(2x2)", "3x3, stride 1, 32 channels or more: 4 multiplications instead of 9")
     return Choice("direct", "too few channels for Winograd's transforms to pay")
 
 

@@ -99,7 +99,7 @@ def batch_norm_grad(grad, x, weight, mean, s, factor, partial, out, out_weight, 
         mean, s: (C,), as `batch_norm` wrote them.
         factor: (C,), scratch.
         partial: (chunks, 2, C), scratch.
-        out: (M, C), written.
+        out: (M, C), written; may be ``grad``.
         out_weight, out_bias: (C,), written.
     """
     M, C = x.shape

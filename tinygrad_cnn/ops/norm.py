@@ -31,6 +31,7 @@ class BatchNorm(Op):
     saves_inputs = (0, 1)
     saves_outputs = (1, 2)
     makes_fresh_gradients = True
+    overwrites_gradient = True
     eps: float
     momentum: float
 
@@ -69,7 +70,9 @@ class BatchNorm(Op):
     ) -> tuple[Tensor | None, ...]:
         by_x = by_weight = by_bias = None
         if grad is not None:
-            by_x, by_weight, by_bias = BatchNormGrad.apply(_in_rows(grad), x, weight, mean, s)
+            by_x, by_weight, by_bias = BatchNormGrad.apply(
+                _in_rows(grad), x, weight, mean, s, in_place=self.owns_gradient
+            )
         if grad_mean is not None and grad_s is not None:  # BatchNormGrad gives both or none
             through = self._through_statistics(grad_mean, grad_s, x, mean, s)
             by_x = through if by_x is None else add(by_x, through)
@@ -88,16 +91,19 @@ class BatchNormGrad(Op):
     With c = x − mean, A = Σg, B = Σ g·c over the M elements of a channel:
 
         ∂x = weight · s · (g − A/M − s²·c·B/M),    ∂weight = s·B,    ∂bias = A
+
+    With ``in_place``, ∂x is written over the gradient by y.
     """
 
     saves_inputs = (0, 1, 2, 3, 4)
+    in_place: bool = False
 
     def forward(
         self, grad: np.ndarray, x: np.ndarray, weight: np.ndarray | None, mean: np.ndarray, s: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         grad_rows, matrix = rows(grad), rows(x)
         M, C = matrix.shape
-        out = buffers.empty(matrix.shape, x.dtype)
+        out = grad_rows if self.in_place else buffers.empty(matrix.shape, x.dtype)
         out_weight, out_bias = np.empty(C, x.dtype), np.empty(C, x.dtype)
         partial = buffers.empty((kernels.norm.chunks(M, C), 2, C), x.dtype)
         weight, mean, s = _vector(weight, x.dtype), prepared(mean), prepared(s)
