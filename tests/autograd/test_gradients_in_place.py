@@ -33,7 +33,11 @@ def linear_relu(x):
     return F.linear(x, tg.from_numpy(drawn(1, 40, 40)), activation="relu")
 
 
-@pytest.fixture(params=[relu, conv_relu, linear_relu])
+def batch_norm(x):
+    return F.batch_norm(x, None, None, training=True)
+
+
+@pytest.fixture(params=[relu, conv_relu, linear_relu, batch_norm])
 def function(request):
     return request.param
 
