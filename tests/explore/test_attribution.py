@@ -75,11 +75,12 @@ def test_grad_cam_is_the_formula(target):
     weights = net.fc.weight._array[which] / (4 * 5)
     expected = np.maximum(np.einsum("k,khw->hw", weights, maps), 0)
     assert np.allclose(grad_cam(net, x, "relu", target)._array, expected, atol=1e-6)
+    assert np.allclose(grad_cam(net, x, target=target)._array, expected, atol=1e-6)
     # Before the ReLU, places that it cuts off have no gradient, and negative values count.
     before = net.conv(x[None])._array[0]
     weights = weights * (before > 0).mean((1, 2))
     expected = np.maximum(np.einsum("k,khw->hw", weights, before), 0)
-    assert np.allclose(grad_cam(net, x, target=target)._array, expected, atol=1e-6)
+    assert np.allclose(grad_cam(net, x, "conv", target)._array, expected, atol=1e-6)
 
 
 def test_nothing_is_left_behind():
@@ -106,7 +107,8 @@ def test_pictures_of_attributions():
     net, x = lenet5(nn), tg.rand(1, 28, 28)
     for figure, expected, title in (
         (plot_saliency(net, x, 4), saliency(net, x, 4), "saliency for class 4"),
-        (plot_grad_cam(net, x[None], target=4), grad_cam(net, x, "conv2", 4), "Grad-CAM of layer conv2 for class 4"),
+        (plot_grad_cam(net, x[None], "conv2", 4), grad_cam(net, x, "conv2", 4), "Grad-CAM, layer conv2, class 4"),
+        (plot_grad_cam(net, x[None], target=4), grad_cam(net, x, target=4), "Grad-CAM, layer conv2 + ReLU, class 4"),
     ):
         left, middle, right = figure.axes[:3]
         assert np.array_equal(left.images[0].get_array(), x._array[0])

@@ -241,6 +241,19 @@ def test_bad_arguments_are_named():
     refuse(ShapeError, "10 names, one per output of the network, got 2", model, data, classes=["a", "b"])
     refuse(ShapeError, "batch_size must be at least 1, got 0", model, data, batch_size=0)
     refuse(DTypeError, "report: history must map names", model, data, history=3)
+    refuse(TypeError, "report: progress must be a function, got 3", model, data, progress=3)
+    refuse(TypeError, "report: path must be the name of a file, got 3", model, data, 3)
+
+
+def test_numbers_that_are_not_finite_are_found_before_anything_is_measured():
+    model, data = tiny(), few(0, 20, 10)
+    images = data.images.numpy().copy()
+    images[3, 0, 2, 2] = np.inf
+    expected = "data's images must be finite, they have 1 of 1,280 numbers"
+    refuse(ValueError, expected, model, (wrap(images), *data[1:]))
+    with tg.no_grad():
+        model[2].weight[1, 0] = float("nan")
+    refuse(ValueError, "model's 2.weight must be finite, it has 9 of 216 .* smaller learning rate", model, data)
 
 
 def test_images_that_do_not_fit_are_explained():

@@ -289,7 +289,7 @@ def _table_of_accuracies(
         tuple(zip(changes, *measured.values())),
         tuple(_tolerance(name, what, *curve, untouched) for name, curve in curves.items()),
         curves,
-        (what, "accuracy"),
+        ({"shift": "shift in pixels", "factor": "size, as a multiple"}[what], "accuracy"),
     )
 
 

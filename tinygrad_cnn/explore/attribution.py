@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from .formulas import Field
 from .inputs import chosen_filters, last_convolution, layer_at, one_image, run_to, scores, target_class
 from .plan import check_model, floating_dtype
 from .showing import SEQUENTIAL, picture, pixels, show
-from .trace import tensors_in
+from .values import Values
 
 if TYPE_CHECKING:
     from .picture import Picture
@@ -72,7 +72,8 @@ def grad_cam(model: Module, image: Tensor, layer: str | None = None, target: int
     Args:
         model: the network, which gives (N, classes); it runs in evaluation mode, and nothing of it is changed.
         image: (C, H, W) or (1, C, H, W).
-        layer: the path of a layer that gives (N, K, h, w); None is the last convolution.
+        layer: the path of a layer that gives (N, K, h, w); None is the last convolution, and if a ReLU follows it, what
+            comes out of that: the paper's activations.
         target: the class; None is the one of the highest score.
 
     Returns:
@@ -89,31 +90,50 @@ def grad_cam(model: Module, image: Tensor, layer: str | None = None, target: int
         R. Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization", ICCV
         2017, arXiv:1610.02391, equations 1 and 2.
     """
-    return _grad_cam(model, image, layer, target)[0]
+    return wrap(np.maximum(evidence(model, image, layer, target).map, 0))
 
 
-def _grad_cam(model: Module, image: Tensor, layer: str | None, target: int | None) -> tuple[Tensor, int, str]:
+class Evidence(NamedTuple):
+    """What Grad-CAM finds, before negative places are set to zero.
+
+    Attributes:
+        map: Σ_k α_k·A_k, (h, w).
+        which: the class.
+        path: the layer's.
+        activated: whether A is what the ReLU behind the layer makes of its output.
+    """
+
+    map: np.ndarray
+    which: int
+    path: str
+    activated: bool
+
+    @property
+    def name(self) -> str:
+        """The layer as titles call it."""
+        return f"layer {self.path}{' + ReLU' if self.activated else ''}"
+
+
+def evidence(model: Module, image: Tensor, layer: str | None = None, target: int | None = None) -> Evidence:
+    """What ``grad_cam`` makes its map of; arguments and errors as there."""
+    x = one_image("grad_cam", model, image)
     path = last_convolution("grad_cam", model) if layer is None else layer
-    found: list[Tensor] = []
-
-    def keep(module: Module, args: Any, output: Any) -> Any:
-        found[:] = tensors_in(output)
-        # What goes on is a copy: a ReLU that writes to its input must not change what we look at.
-        return output.clone() if isinstance(output, Tensor) else None
-
-    with inference_mode(False), layer_at("grad_cam", model, path).register_forward_hook(keep):
-        output = scores("grad_cam", model, one_image("grad_cam", model, image).requires_grad_())
-    which = target_class("grad_cam", output, target)
-    if not found:
+    layer_at("grad_cam", model, path)
+    which = target_class("grad_cam", scores("grad_cam", model, x), target)
+    values = Values(model, x)
+    maps = values.layer(path)
+    if maps is None:
         raise GraphError(f"grad_cam: the network's forward does not call the layer {path!r}")
-    if found[0].ndim != 4:
-        raise ShapeError(f"grad_cam: {path!r} must give feature maps (N, K, h, w), it gives {tuple(found[0].shape)}")
+    if maps.ndim != 4:
+        raise ShapeError(f"grad_cam: {path!r} must give feature maps (N, K, h, w), it gives {tuple(maps.shape)}")
+    after = values.activated(maps) if layer is None else None
+    maps = maps if after is None else after
     with inference_mode(False):
-        (slope,) = grad(_differentiable("grad_cam", output)[0, which], found[0], allow_unused=True)
+        (slope,) = grad(_differentiable("grad_cam", values.output)[0, which], maps, allow_unused=True)
     if slope is None:
         raise GraphError(f"grad_cam: the score does not depend on the layer {path!r}")
     weights = slope._array[0].mean((1, 2))
-    return wrap(np.maximum(np.tensordot(weights, found[0]._array[0], 1), 0)), which, path
+    return Evidence(np.tensordot(weights, maps._array[0], 1), which, path, after is not None)
 
 
 def plot_saliency(model: Module, image: Tensor, target: int | None = None) -> Picture:
@@ -134,12 +154,13 @@ def plot_grad_cam(model: Module, image: Tensor, layer: str | None = None, target
     Raises:
         ImportError: matplotlib is not installed.
     """
-    cam, which, path = _grad_cam(model, image, layer, target)
+    found = evidence(model, image, layer, target)
     try:
-        field = field_of("plot_grad_cam", model, path, one_image("plot_grad_cam", model, image))
+        field = field_of("plot_grad_cam", model, found.path, one_image("plot_grad_cam", model, image))
     except ShapeError:  # unknown: as in the paper, the map is stretched over the image
         field = None
-    return _overlay(image, cam._array, f"Grad-CAM of layer {path} for class {which}", "evidence", field)
+    title = f"Grad-CAM, {found.name}, class {found.which}"
+    return _overlay(image, np.maximum(found.map, 0), title, "evidence", field)
 
 
 def _overlay(image: Tensor, heat: np.ndarray, title: str, unit: str, field: Field | None = None) -> Picture:

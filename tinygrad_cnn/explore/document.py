@@ -189,10 +189,13 @@ def check_target(who: str, path: str | os.PathLike[str]) -> Path:
     """The path of a document, which can be written as far as one can tell before it is.
 
     Raises:
+        TypeError: no path.
         ValueError: a suffix other than .html, .htm and .md.
         FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError: it cannot be written.
         ImportError: HTML is wanted and markdown-it-py is not installed.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{who}: path must be the name of a file, got {path!r}")
     target = Path(path)
     if target.suffix.lower() not in (*_HTML, *_MARKDOWN):
         raise ValueError(f"{who}: the name must end in .html or .md, got {os.fspath(path)!r}")

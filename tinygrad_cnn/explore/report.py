@@ -80,17 +80,19 @@ def report(
         The Document; its ``save`` writes further files.
 
     Raises:
-        TypeError: model is no Module; data are no four entries.
+        TypeError: model is no Module; data are no four entries; progress cannot be called.
         DTypeError: data are no Tensors, images no floating-point numbers or labels no integers.
         ShapeError: images that the network cannot take, no images, or not a label for each; not as many names as
             classes.
         DimError: a label that is no class of the network.
-        ValueError: path has another suffix.
+        ValueError: path has another suffix; a number of the network or of the images is not finite.
         OSError: the file cannot be written; all that can be known before is checked before.
         ImportError: matplotlib, or for HTML markdown-it-py, is not installed.
     """
     if path is not None:
         check_target("report", path)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"report: progress must be a function, got {progress!r}")
     picture(1, 1)  # raises if matplotlib is missing
     subject = _subject(model, data, history, classes, batch_size)
     document = Document("Inside a CNN" if subject.convolutions else "Inside a neural network")
@@ -126,6 +128,7 @@ def _subject(model: Module, data: Any, history: Any, classes: Sequence[str] | No
             f"report: test_images must have the shape of images, {tuple(checked.images.shape[1:])}, got "
             f"{tuple(checked.test_images.shape[1:])}"
         )
+    _check_finite(model, checked)
     shape = tuple(checked.images.shape[1:])
     plan(model, shape)  # raises a message with the way that an image took
     dtype = floating_dtype(model)
@@ -150,3 +153,21 @@ def _subject(model: Module, data: Any, history: Any, classes: Sequence[str] | No
         names,
         count("report", "batch_size", batch_size, 1),
     )
+
+
+def _check_finite(model: Module, data: Data) -> None:
+    """Raise a ValueError if a number of the network or of the images is infinite or not a number."""
+    for name, value in (*model.named_parameters(), *model.named_buffers()):
+        if not np.isfinite(value._array).all():
+            raise ValueError(
+                f"report: model's {name} must be finite, it has {_strange(value._array)}; has the training exploded? A "
+                "smaller learning rate may help"
+            )
+    for name, images in (("images", data.images), ("test_images", data.test_images)):
+        if not np.isfinite(images._array).all():
+            raise ValueError(f"report: data's {name} must be finite, they have {_strange(images._array)}")
+
+
+def _strange(array: np.ndarray) -> str:
+    """How many numbers are not finite, of how many."""
+    return f"{array.size - int(np.isfinite(array).sum()):,} of {array.size:,} numbers that are nan or inf"

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd import Op, Tensor
+from ..autograd import Op, Tensor, wrap
 from ..autograd.function import FunctionNode
 from ..nn import Module
+from ..ops.activation import ReLU
 from .formulas import Step
 from .plan import completed
 from .rows import Row, Rows
@@ -102,6 +103,39 @@ class Values:
                     step = next((s for s in map(rows.steps.get, entry.nodes) if s and not s.hidden), None)
                     found.append(Result(name, row, step, inputs[0] if inputs else None, array))
         return found
+
+    @property
+    def output(self) -> Any:
+        """What the network returned."""
+        return self._trace.output
+
+    def layer(self, path: str) -> Tensor | None:
+        """What a layer gave when it was called last, in the recorded graph; None if it was not called."""
+        call = next((call for call in reversed(self._trace.calls) if call.path == path and call.outputs), None)
+        return None if call is None else self._recorded(call.outputs[0])
+
+    def activated(self, maps: Tensor) -> Tensor | None:
+        """What the first ReLU behind these maps makes, in the recorded graph; None if something else comes first.
+
+        Normalisation and addition may lie in between, as all that keeps the shape.
+        """
+        reached = {maps.grad_fn}
+        for node in self._trace.nodes():
+            follows = any(edge is not None and edge[0] in reached for edge in node.edges)
+            if follows and node.output_shapes[0] == maps.shape:
+                if isinstance(node, ReLU):
+                    return self._recorded(node)
+                reached.add(node)
+        return None
+
+    def _recorded(self, node: Op) -> Tensor | None:
+        """The output of a node, by which one can differentiate."""
+        array = self._value((node, 0))
+        if array is None:
+            return None
+        tensor = wrap(array)
+        tensor._node, tensor._requires_grad = node, True
+        return tensor
 
     def _value(self, place: Place) -> np.ndarray | None:
         """One output of a node, None if it cannot be told."""

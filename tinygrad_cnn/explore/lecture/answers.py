@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import GraphError, ShapeError
-from ..attribution import grad_cam, plot_grad_cam, plot_saliency
+from ..attribution import Evidence, evidence, plot_grad_cam, plot_saliency
 from ..document import Document
-from ..inputs import last_convolution
 from ..predictions import plot_confusion
 from ..training import accuracy
-from .subject import Subject, percent
+from .subject import Subject, percent, sure
 
 
 def mistakes(d: Document, s: Subject) -> None:
@@ -36,8 +35,10 @@ def mistakes(d: Document, s: Subject) -> None:
         pairs, counts = np.unique(np.stack([s.truth[wrong], s.predicted[wrong]]), axis=1, return_counts=True)
         most = int(counts.argmax())
         t, p = (int(n) for n in pairs[:, most])
-        often = "once" if counts[most] == 1 else f"{counts[most]} times"
-        error = f"The most frequent error: {s.said(t)} taken for {s.said(p)}, {often}."
+        name = f"{s.said(t)} taken for {s.said(p)}"
+        error = f"The most frequent error: {name}, {counts[most]} times."
+        if counts[most] == 1:
+            error = f"No error happens twice; one of them is {name}." if len(wrong) > 1 else f"The one error: {name}."
     else:
         error = "It makes no error on these pictures."
     spread = (
@@ -47,14 +48,16 @@ def mistakes(d: Document, s: Subject) -> None:
     )
     d.say(error + spread)
     if len(wrong):
-        sure, right_sure = s.shares.max(1)[wrong], s.shares.max(1)[s.predicted == s.truth]
-        d.say(
-            f"When it errs, it is {'also less sure' if np.median(sure) < np.median(right_sure) else 'no less sure'}: "
-            f"its answer has a probability of {percent(float(np.median(sure)))} in half of the errors or more, "
-            f"against {percent(float(np.median(right_sure)), 2)} in half of the right answers."
-            if len(right_sure)
-            else "It is never right."
-        )
+        highest = s.shares.max(1)
+        if len(wrong) < total:
+            erring, knowing = (float(np.median(part)) for part in (highest[wrong], highest[s.predicted == s.truth]))
+            d.say(
+                f"When it errs, it is {'also less sure' if erring < knowing else 'no less sure'}. In half of the "
+                f"errors, the probability of its answer is {sure(erring)} or more; in half of the right answers, "
+                f"{sure(knowing)} or more."
+            )
+        else:
+            d.say("It is never right.")
     _generalisation(d, s)
     d.ask("What does a confusion matrix show?", f"How often each class is taken for each other. Here: {error}")
 
@@ -86,18 +89,19 @@ def looking(d: Document, s: Subject) -> None:
             plot_saliency(s.model, s.image(which)),
             f"saliency-{key}",
             f"A test picture, the size of the slope by each of its pixels, and both together, for {name}.",
-            f"Saliency of {name}. {said} Bright: pixels that matter.",
+            f"Saliency of {name}. {said} Bright: pixels that matter. The scale is the size of the slope.",
         )
     shown = False
     if s.convolutions:
-        path = last_convolution("report", s.model)
         d.say(
-            f"*Grad-CAM* asks a coarser question: which places of the last feature maps (layer `{path}`) speak for "
-            "the class? Every map is weighted by the mean slope of the score by it; the weighted maps are added, "
-            "and what is negative is left out.",
+            "*Grad-CAM* asks a coarser question: which places of the last convolution's feature maps speak for the "
+            "class? Every map, as it is after ReLU, is weighted by the mean slope of the score by it. The weighted "
+            "maps are added, and what is negative is left out. Each place is drawn in the middle of the part of the "
+            "picture that it sees; where no window stands, the border is grey.",
         )
         for which, name, key in cases:
             try:
+                found = evidence(s.model, s.image(which))
                 drawn = plot_grad_cam(s.model, s.image(which))
             except (ShapeError, GraphError):
                 continue
@@ -106,9 +110,7 @@ def looking(d: Document, s: Subject) -> None:
                 drawn,
                 f"grad-cam-{key}",
                 f"A test picture, its Grad-CAM map, and both together, for {name}.",
-                f"Grad-CAM of {name}. Bright places spoke for {s.said(s.predicted[which])}. Are they on the shape?"
-                if grad_cam(s.model, s.image(which))._array.max() > 0
-                else f"Grad-CAM of {name}. The map is empty: with these weights, no place speaks for the class.",
+                f"Grad-CAM of {name}. {_places(s, which, found)}",
             )
         if any(r.before is not None and r.before.ndim == 4 and r.after.ndim == 2 for r in s.results):
             d.say(
@@ -122,6 +124,17 @@ def looking(d: Document, s: Subject) -> None:
     d.ask(
         "How can one see what a network looks at?",
         "By slopes: of the score by the pixels (saliency), or by the last feature maps (Grad-CAM).",
+    )
+
+
+def _places(s: Subject, which: int, found: Evidence) -> str:
+    """What one sees in a Grad-CAM map."""
+    if found.map.max() <= 0:
+        return "The map is empty: by their mean slopes, the maps together speak against the class everywhere."
+    strong = float((found.map > found.map.max() / 2).mean())
+    return (
+        f"Bright places spoke for {s.said(s.predicted[which])}: {percent(strong)} of all places reach more than half "
+        "of the highest value. Are they on the shape, along its edges, or beside it?"
     )
 
 

@@ -22,7 +22,7 @@ def purpose(d: Document, s: Subject) -> None:
         f"Here the examples are {len(s.data.images):,} pictures of {H}×{W} pixels"
         f"{'' if C == 1 else f' in {C} channels'}, each of one of {len(s.classes)} classes. "
         f"The network of this report was trained with them. Then it was shown {len(s.truth):,} other pictures, and "
-        f"named **{percent(s.accuracy)}** of them rightly. Always guessing would be right for about "
+        f"named **{percent(s.accuracy)}** of them rightly. Guessing at random would be right for about "
         f"{percent(1 / len(s.classes))}.",
     )
     shown = [int(np.flatnonzero(s.truth == k)[0]) for k in range(len(s.classes)) if (s.truth == k).any()][:20]
@@ -116,7 +116,7 @@ def convolution(d: Document, s: Subject) -> None:
     kernel = size(found.filter.shape[1:])
     d.say(
         f"The picture below shows it for the first {called(row)} of this network, its filter {at[0]}, and the place "
-        "where this filter answers most to a test picture. Follow the numbers 1 to 5.",
+        f"where this filter answers most to a test picture. Follow the numbers 1 to 5.{_naming(row.path)}",
     )
     d.show(
         convolution_picture(
@@ -152,13 +152,21 @@ def convolution(d: Document, s: Subject) -> None:
     d.ask(
         "What does a convolution compute?",
         f"At every place: window · filter + bias. In {called(row)}, one such number is "
-        f"{number(found.value - found.bias)} + ({number(found.bias)}) = {number(found.value)}.",
+        f"{number(found.value - found.bias)} {'−' if found.bias < 0 else '+'} {abs(found.bias):.3f} = "
+        f"{number(found.value)}.",
     )
     d.ask(
         "What is a feature map?",
         f"All numbers that one filter gives, in the places where its window stood. The {called(row)} makes {filters} "
         f"of them, of {size(maps.shape[1:])} numbers each.",
     )
+
+
+def _naming(path: str) -> str:
+    """What a layer's name says to those who have not written the program."""
+    if path.isdecimal():
+        return f" (`{path}` is the layer's name: its place among all layers, counted from 0.)"
+    return f" (`{path}` is the layer's name in the program.)" if path else ""
 
 
 def sizes(d: Document, s: Subject) -> None:

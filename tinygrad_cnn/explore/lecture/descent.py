@@ -16,9 +16,15 @@ from ..costs import batch_throughput, optimizers
 from ..document import Document
 from .gradients import Weight, example_weight, loss_of, slopes_by
 from .pictures import curves_picture, spread_picture
-from .subject import Subject, number, percent
+from .subject import Subject, number, percent, plain
 
 _RATE, _ADAM_RATE = 0.1, 0.001
+
+_MAKERS: dict[str, Callable[[Any], Optimizer]] = {
+    "SGD, rate 0.3": lambda parameters: SGD(parameters, lr=0.3),
+    "SGD, rate 0.05, momentum 0.9": lambda parameters: SGD(parameters, lr=0.05, momentum=0.9),
+    "Adam, rate 0.003": lambda parameters: Adam(parameters, lr=0.003),
+}
 
 
 def descent(d: Document, s: Subject) -> None:
@@ -60,12 +66,12 @@ def descent(d: Document, s: Subject) -> None:
         if best[1] > 1.1 * rows[0][1]
         else "Here batches are hardly faster than one picture at a time."
     )
-    _adam(d, s)
     d.ask(
         "Why mini-batches?",
         "A few pictures give a rough slope for a step, long before all have been seen. Measured with this network, "
         f"training in batches of {best[0]} is {gain}.",
     )
+    _adam(d, s)
 
 
 def _show_step(d: Document, s: Subject, weight: Weight) -> None:
@@ -79,7 +85,8 @@ def _show_step(d: Document, s: Subject, weight: Weight) -> None:
     new = float(model.get_submodule(weight.path).weight._array[weight.place])
     slope = weight.explanation.recorded
     word = "fell" if after < before else "rose"
-    step = f"{number(old, '.5f')} − {_RATE} · ({number(slope, '.5f')}) = {number(new, '.5f')}"
+    shown = number(slope, ".5f")
+    step = f"{number(old, '.5f')} − {_RATE} · {shown if slope >= 0 else f'({shown})'} = {number(new, '.5f')}"
     d.say(
         f"For the weight of the last chapter, with a learning rate of {_RATE}: {step}. After all "
         f"{s.plan.parameters:,} parameters have taken this one step, the loss of the batch {word} from "
@@ -115,7 +122,8 @@ def _show_spread(d: Document, s: Subject, weight: Weight) -> None:
         "The slopes that random batches give for one weight, in a line for each size of the batch.",
         "The same weight as above. Each blue mark is the slope that one random batch gives; the orange line is the "
         f"slope of all {len(images):,} pictures of a sample. With batches of {first}, the slopes scatter by "
-        f"{found[first].std():.2g} (standard deviation), with batches of {last} by {found[last].std():.2g}.",
+        f"{plain(found[first].std(), 2)} (standard deviation), with batches of {last} by "
+        f"{plain(found[last].std(), 2)}.",
     )
 
 
@@ -133,7 +141,7 @@ def _adam(d: Document, s: Subject) -> None:
     )
     rows = _first_steps(s)
     if rows:
-        cells = [[f"`{path}`", *(number(v, ".2e") for v in found)] for path, found in rows.items()]
+        cells = [[f"`{path}`", *(plain(v) for v in found)] for path, found in rows.items()]
         headings = ("weight of", "slope", f"SGD's step, rate {_RATE}", f"Adam's step, rate {_ADAM_RATE}")
         d.say("The first step of a few weights, one of each layer (that of median slope):")
         d.table(headings, cells, (False, True, True, True))
@@ -144,10 +152,10 @@ def _adam(d: Document, s: Subject) -> None:
                 f"The largest of these steps is {ratios[0]:,.1f} times the smallest under SGD, and {ratios[1]:,.1f} "
                 "times under Adam."
             )
-    measured = optimizers(s.beginner, s.sample)
+    measured = optimizers(s.beginner, s.sample, _MAKERS)
     d.say(
         f"Three trainings of {'this network' if s.blank is not None else 'a small CNN'} from the same start, 3 epochs "
-        f"on {len(s.sample.images):,} pictures:"
+        f"on {len(s.sample.images):,} pictures. (With *momentum*, a step also goes on along the steps before it.)"
     )
     d.show(
         curves_picture(measured, 10),
@@ -162,13 +170,13 @@ def _adam(d: Document, s: Subject) -> None:
     )
     best = min(measured.rows, key=lambda row: row[2] if math.isfinite(row[2]) else math.inf)
     d.say(
-        f"Here {best[0]} ends lowest. Each rule was given one learning rate that is usual for it; other rates can "
+        f"Here *{best[0]}* ends lowest. Each rule was given one learning rate that is usual for it; other rates can "
         "change the order."
     )
     d.ask(
         "What does Adam do differently?",
         "It divides each weight's step by the usual size of its slopes, so that all weights move about as far. In the "
-        f"trainings above {best[0]} ended with the lowest loss ({best[2]:.3f}).",
+        f"trainings above, *{best[0]}* ended with the lowest loss ({best[2]:.3f}).",
     )
 
 

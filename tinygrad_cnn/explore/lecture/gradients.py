@@ -16,7 +16,7 @@ from ..explain import explain_grad
 from ..explanations import GradientExplanation
 from ..summary import summary
 from .pictures import loss_picture, slope_picture
-from .subject import Subject, number, probability
+from .subject import Subject, number, percent, plain, probability
 
 
 def cross_entropy(d: Document, s: Subject) -> None:
@@ -41,7 +41,7 @@ def cross_entropy(d: Document, s: Subject) -> None:
                 s.cell(s.truth[i]),
                 s.cell(s.predicted[i]),
                 probability(p),
-                f"−ln {probability(p)} = {number(-math.log(p), '.3g')}",
+                f"−ln {probability(p)} = {plain(-math.log(p))}",
             ]
         )
     d.table(("picture", "true class", "answer", "p of the true class", "loss"), rows, (False, False, False, True, True))
@@ -135,9 +135,9 @@ def back_propagation(d: Document, s: Subject) -> None:
     if weight is not None and s.convolutions:
         found = weight.explanation
         d.say(
-            f"The weight {_index(weight.place)} of layer `{weight.path}` was used {found.places:,} times: at every "
-            f"place of {len(weight.images)} pictures. What all these places add up to is its gradient. That is what "
-            "sharing a weight means for learning (`explore.explain_grad` prints this):",
+            f"The weight {_index(weight.place)} of layer `{weight.path}` was used {found.places:,} times: at all "
+            f"{found.places // len(weight.images):,} places of {len(weight.images)} pictures. What these add up to is "
+            "its gradient. That is what sharing a weight means for learning (`explore.explain_grad` prints this):",
         )
         d.calculation(str(found))
     if weight is not None:
@@ -160,6 +160,12 @@ def _index(index: tuple[int, ...]) -> str:
     return f"[{', '.join(map(str, index))}]"
 
 
+def _meaning(index: tuple[int, ...]) -> str:
+    """What the numbers of a weight count, from 0."""
+    names = ("filter", "channel", "row", "column") if len(index) == 4 else ("output", "input")
+    return ", ".join(f"{name} {i}" for name, i in zip(names, index)) + ", counted from 0"
+
+
 def _show_slope(d: Document, s: Subject, weight: Weight) -> None:
     # in float64: differences of nearly equal losses would otherwise be mostly rounding
     model, images = copy.deepcopy(weight.model).double(), weight.images.double()
@@ -174,13 +180,14 @@ def _show_slope(d: Document, s: Subject, weight: Weight) -> None:
     reach = 2.5 * max(float(np.abs(parameter._array).mean()), 1e-3)
     weights = value + np.linspace(-reach, reach, 25)
     losses = [loss_at(candidate) for candidate in weights]
-    step = 0.005 * reach
+    step = 0.001 * reach
     around = [loss_at(value + step), loss_at(value - step)]
     before = loss_at(value)
     state = "with new initial values, as before training" if s.blank is not None else "as it is now"
     d.say(
-        f"As an example, take one weight of the first layer, number {_index(index)} of layer `{weight.path}`, in the "
-        f"network {state}, and a batch of {len(weight.images)} pictures. The weight is {number(value, '.4f')} and "
+        f"As an example, take one weight of the first layer, number {_index(index)} of layer `{weight.path}` "
+        f"({_meaning(index)}), in the network {state}, and a batch of {len(weight.images)} pictures. The weight is "
+        f"{number(value, '.4f')} and "
         f"the loss {before:.4f}."
     )
     d.show(
@@ -191,10 +198,12 @@ def _show_slope(d: Document, s: Subject, weight: Weight) -> None:
         "slope that back-propagation gives, without any of these runs. It touches the curve.",
     )
     tried = (around[0] - around[1]) / (2 * step)
+    apart = abs(tried - slope) / max(abs(slope), 1e-12)
     d.say(
-        f"To check: with the weight {step:.3g} larger the loss is {around[0]:.8f}, with it {step:.3g} smaller "
-        f"{around[1]:.8f}. That is a slope of ({around[0]:.8f} − {around[1]:.8f}) / {2 * step:.3g} = "
-        f"{number(tried, '.4g')}; back-propagation says {number(slope, '.4g')}."
+        f"To check: with the weight {step:.3g} larger the loss is {around[0]:.9f}, with it {step:.3g} smaller "
+        f"{around[1]:.9f}. That is a slope of ({around[0]:.9f} − {around[1]:.9f}) / {2 * step:.3g} = "
+        f"{plain(tried, 4)}; back-propagation says {plain(slope, 4)}. "
+        + ("They agree." if apart < 0.001 else f"They differ by {percent(apart)}, because the curve bends in between.")
     )
 
 

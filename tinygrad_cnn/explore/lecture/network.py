@@ -47,7 +47,7 @@ def whole(d: Document, s: Subject) -> None:
         )
     d.say(
         f"In all, one picture takes {s.plan.multiply_adds:,} multiply-adds (a product that is added to something) and "
-        f"{memory(s.plan.activation_bytes)} for everything in between.",
+        f"{memory(s.plan.activation_bytes)} of memory for everything in between.",
     )
     kinds = [row.kind for row in s.plan.rows]
     if any("ropout" in kind for kind in kinds):
@@ -87,7 +87,7 @@ def parameters(d: Document, s: Subject) -> None:
     )
     cells = []
     for row in plan.rows:
-        share = percent(row.share) if row.parameters else "–"
+        share = percent(row.share, 1 if row.share > 0.001 else 3) if row.parameters else "–"
         cells.append(
             [_name(row), row.kind, row.parameter_formula or "0", f"{row.parameters:,}", f"{row.trainable:,}",
              f"{row.non_trainable:,}", share]

@@ -11,6 +11,7 @@ import numpy as np
 from ..explanations import Explanation
 from ..measurement import Measurement
 from ..showing import BLUE, DIVERGING, GREEN, GREY, ORANGE, SEQUENTIAL, SKY, VERMILION, picture, pixels, show
+from .subject import number, plain, probability
 
 if TYPE_CHECKING:
     from ..picture import Picture
@@ -25,13 +26,13 @@ def images_picture(images: Sequence[np.ndarray], titles: Sequence[str], columns:
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     lines = max(title.count("\n") for title in titles)
-    figure = picture(max(3.0, 0.92 * columns), (1.0 + 0.16 * lines) * rows + 0.15)
+    figure = picture(max(5.0, 9.2 * min(1.0, columns / 7)), (9.2 / max(columns, 7) + 0.2 * (lines + 1)) * rows + 0.1)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(images) :]:
         axes.axis("off")
     for axes, image, title in zip(grid.flat, images, titles):
         show(axes, pixels(image))
-        axes.set_title(title, fontsize=8, pad=3)
+        axes.set_title(title, fontsize=10, pad=4)
     return figure
 
 
@@ -151,10 +152,10 @@ def loss_picture(points: Sequence[tuple[str, float]], chance: float) -> Picture:
     x = np.geomspace(max(low, 1e-9), 1, 400)
     axes.plot(x, -np.log(x), color=GREY)
     marks = [(f"guessing: p = {chance:.3g}", chance, GREY)]
-    marks += [(f"{name}: p = {p:.3g}", p, _COLORS[i % 4]) for i, (name, p) in enumerate(points)]
+    marks += [(f"{name}: p = {probability(p)}", p, _COLORS[i % 4]) for i, (name, p) in enumerate(points)]
     for i, (label, p, color) in enumerate(marks):
         p = max(p, 1e-9)
-        axes.plot([p], [-math.log(p)], "sosD^"[i % 5], color=color, label=f"{label}, loss {-math.log(p):.3g}", ms=8)
+        axes.plot([p], [-math.log(p)], "sosD^"[i % 5], color=color, label=f"{label}, loss {plain(-math.log(p))}", ms=8)
     axes.legend(frameon=False)
     axes.set(
         xlabel="p, the probability that the network gives to the true class", ylabel="loss = −ln p", xlim=(0, 1.03)
@@ -174,10 +175,13 @@ def slope_picture(weights: np.ndarray, losses: np.ndarray, weight: float, loss: 
         loss + slope * (reach - weight),
         color=VERMILION,
         ls="--",
-        label=f"slope {slope:.4g}, from back-propagation",
+        label=f"slope {plain(slope, 4)}, from back-propagation",
     )
-    axes.plot([weight], [loss], "o", color=VERMILION, ms=8, label=f"now: weight {weight:.4g}, loss {loss:.4g}")
+    axes.plot(
+        [weight], [loss], "o", color=VERMILION, ms=8, label=f"now: weight {number(weight, '.4f')}, loss {loss:.4f}"
+    )
     low, high = float(losses.min()), float(losses.max())
+    high = max(high, low + 1e-6)  # a weight may change nothing
     axes.set(xlabel="the weight", ylabel="loss", ylim=(low - 0.15 * (high - low), high + 0.45 * (high - low)))
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
@@ -190,7 +194,7 @@ def spread_picture(slopes: Mapping[int, np.ndarray], whole: float) -> Picture:
     axes = figure.subplots()
     for i, (_, values) in enumerate(slopes.items()):
         axes.plot(values, np.full(len(values), i), "|", color=BLUE, ms=18, mew=1.5)
-    axes.axvline(whole, color=VERMILION, ls="--", label=f"all images together: {whole:.3g}")
+    axes.axvline(whole, color=VERMILION, ls="--", label=f"all images together: {plain(whole)}")
     axes.set_yticks(range(len(slopes)), [f"batches of {n}" for n in slopes])
     axes.set(xlabel="slope of the loss by one weight", ylim=(len(slopes) - 0.4, -0.6))
     figure.legend(loc="outside upper right", frameon=False, fontsize=9)
@@ -227,7 +231,7 @@ def curves_picture(measured: Measurement, smooth: int = 1, log: tuple[bool, bool
         axes.set_ylim(0, 1.03)
         axes.yaxis.set_major_formatter("{x:.0%}")
     elif "loss" in measured.axes[1]:
-        axes.set_ylim(0, highest)  # what explodes leaves the picture
+        axes.set_ylim(0, highest or 1.0)  # what explodes leaves the picture
     if log[0]:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")

@@ -22,13 +22,14 @@ from ..inputs import scores
 from ..measurement import Measurement
 from .pictures import curves_picture, images_picture
 from .sketches import connections_sketch
-from .subject import Subject, called, number, percent, size
+from .subject import Subject, called, percent, plain, size
 
 
 def sharing(d: Document, s: Subject) -> None:
     """Shared parameters and absent connections, counted for every convolution."""
     d.say(
-        "What is gained by a small window, over connecting everything with everything? Two things.",
+        "Why do CNNs work so well? This chapter and the next three give the reasons. First: what is gained by a small "
+        "window, over connecting everything with everything? Two things.",
         "- **Shared parameters**: the same few weights are used at every place. An edge on the left and an edge on "
         "the right are found by the same filter, and it is learned from both.\n"
         "- **Sparse connections**: a number in the output depends only on the window under it, not on all pixels.",
@@ -90,14 +91,15 @@ def moved(d: Document, s: Subject) -> None:
     d.say(
         "If the picture moves, the feature maps of a convolution move with it: the same filter finds the same "
         "pattern, only elsewhere. This is called *equivariance*. That the final answer stays the same would be "
-        "*invariance*. The first follows from how convolution works, the second has to be measured.",
+        "*translation invariance* (translation means moving without turning). The first follows from how convolution "
+        "works, the second has to be measured.",
     )
     if s.convolutions:
         _equivariance(d, s)
     most = max(1, min(5, min(s.image_shape[1:]) // 4))
     shifts = tuple(range(most + 1))
     measured = shift_accuracy(s.rivals, s.changed, shifts, epochs=0)
-    _show_variants(d, s, "moved", [(f"by {n}", n) for n in shifts], lambda images, n: shifted(images, 0, int(n)))
+    _show_variants(d, s, "moved", [(f"by {n} px", n) for n in shifts], lambda images, n: shifted(images, 0, int(n)))
     bright = np.abs(s.changed.test_images._array)
     lost = [1 - float(shifted(bright, 0, n).sum() / max(bright.sum(), 1e-9)) for n in shifts]
     names = list(s.rivals)
@@ -146,11 +148,11 @@ def _equivariance(d: Document, s: Subject) -> None:
     images = s.sample.test_images[:64]
     measured = shift_equivariance(s.model, images, (step,), row.path)
     _, inside, border = measured.rows[0]
-    moves = "a place" if step == 1 else f"{step} pixels, which is one place of the map"
+    moves = "one pixel" if step == 1 else f"{step} pixels, which is one place of the map"
     d.say(
         f"In this network: the feature maps of {called(row)} for {len(images)} pictures that were moved by {moves}, "
         "against its moved feature maps for the pictures as they are. Away from the border, they differ by "
-        f"{number(inside, '.0e')} of their size, which is "
+        f"{plain(inside, 1) if inside else 'nothing'} of their size, which is "
         f"{'the rounding of the computer' if inside < 1e-4 else 'more than rounding'}; with the border, where pixels "
         f"get lost, by {percent(border)}."
     )
@@ -200,10 +202,17 @@ def scaled(d: Document, s: Subject) -> None:
     shown = [(f"× {f:g}", f) for f in (0.5, 0.7, 0.9, 1.1, 1.25, 1.5)]
     _show_variants(d, s, "resized", shown, resized)
     names = list(s.rivals)
+    lost = [_cut_off(s.changed.test_images._array, factor) for factor in factors]
+    d.say(
+        "A picture that grows is cut off at the border: *lost* is the share of all brightness that lies outside then. "
+        "Where much is lost, no network could read everything."
+        if lost[-1] > 0.001
+        else "The pictures have room to grow: nothing bright is cut off at the border (*lost*)."
+    )
     d.table(
-        ("size", *(f"{name}: right" for name in names)),
-        [[f"× {row[0]:g}", *(percent(v) for v in row[1:])] for row in measured.rows],
-        (True,) * 3,
+        ("size", *(f"{name}: right" for name in names), "lost"),
+        [[f"× {row[0]:g}", *(percent(v) for v in row[1:]), percent(lost[i])] for i, row in enumerate(measured.rows)],
+        (True,) * 4,
     )
     d.show(
         curves_picture(measured),
@@ -214,6 +223,19 @@ def scaled(d: Document, s: Subject) -> None:
     verdict = _verdict(measured, names, 1)
     d.say(*verdict, "What makes networks more tolerant is training with pictures of many sizes.")
     d.ask("Are CNNs scale invariant?", f"Not by construction: a filter fits one size. {verdict[0]}")
+
+
+def _cut_off(images: np.ndarray, factor: float) -> float:
+    """The share of all brightness of images (N, C, H, W) that lies outside when they grow around their middle."""
+    bright = np.abs(images.astype(np.float64)).sum((0, 1))
+
+    def inside(size: int) -> np.ndarray:
+        """The part of every row or column that stays."""
+        edges = (np.arange(size + 1) - size / 2) * factor
+        return np.diff(np.clip(edges, -size / 2, size / 2)) / factor
+
+    kept = inside(bright.shape[0]) @ bright @ inside(bright.shape[1])
+    return max(0.0, 1 - float(kept) / float(bright.sum())) if bright.any() else 0.0
 
 
 def _verdict(measured: Measurement, names: list[str], untouched: float) -> list[str]:

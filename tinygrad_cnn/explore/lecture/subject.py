@@ -234,9 +234,26 @@ def number(value: float, form: str = ".3f") -> str:
     return text.replace("-", "−") if value < 0 and float(text) else text.replace("e-", "e−").removeprefix("-")
 
 
+def plain(value: float, digits: int = 3) -> str:
+    """A number with so many digits that count, without a power of ten: ``0.0000211``."""
+    if not math.isfinite(value):
+        return number(value)
+    text = np.format_float_positional(abs(value), digits, unique=False, fractional=False).removesuffix(".")
+    return f"−{text}" if value < 0 else text
+
+
 def probability(p: float) -> str:
     """A probability with so many digits that one near 1 differs from 1."""
-    return f"{p:.3g}" if p < 0.99 else f"{p:.{min(2 - math.floor(math.log10(max(1 - p, 1e-12))), 13)}f}"
+    if p > 1 - 1e-12:
+        return "1"
+    return plain(p) if p < 0.99 else f"{p:.{2 - math.floor(math.log10(1 - p))}f}"
+
+
+def sure(share: float) -> str:
+    """A share as a percentage with so many digits that one near 100 % differs from it: ``99.99997 %``."""
+    if share > 1 - 1e-9:
+        return "99.9999999 %"  # nobody needs more digits
+    return percent(share) if share < 0.99 else percent(share, len(probability(share)) - 4)
 
 
 def percent(share: float, digits: int = 1) -> str:

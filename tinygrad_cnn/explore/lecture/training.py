@@ -78,15 +78,15 @@ def epochs(d: Document, s: Subject) -> None:
         f"> {images:,} pictures / {batch:,} per batch = {images / batch:,.1f}, rounded up {iterations:,} iterations "
         "per epoch",
     )
-    if s.history:
-        _own_training(d, s, iterations)
-    measured = epoch_gains(s.beginner, s.sample, _EPOCHS)
-    _fifty(d, s, measured)
     d.ask(
         "What are batch, iteration and epoch?",
         f"A batch is the {batch:,} pictures of one step, an iteration is that step, an epoch is all {images:,} "
         f"pictures once: {iterations:,} iterations.",
     )
+    if s.history:
+        _own_training(d, s, iterations)
+    measured = epoch_gains(s.beginner, s.sample, _EPOCHS)
+    _fifty(d, s, measured)
 
 
 def _own_training(d: Document, s: Subject, iterations: int) -> None:
@@ -161,20 +161,19 @@ def _fifty(d: Document, s: Subject, measured: Measurement) -> None:
         (True,) * 5,
     )
     gain = 100 * (rights[49] - rights[4])
-    cost = sum(seconds) / sum(seconds[:5])
     test = len(s.sample.test_images)
     noise = 200 * math.sqrt(max(rights[4] * (1 - rights[4]), 1 / test) / test)
     if gain > noise:
-        verdict = f"which is more than chance alone does on {test:,} pictures (±{noise:.1f} points)"
+        verdict = f"That is more than chance usually does on {test:,} pictures (±{noise:.1f} points)."
     elif gain < -noise:
-        verdict = "so here it did harm: the network learned its training pictures by heart"
+        verdict = "So here it did harm: the network learned its training pictures by heart."
     else:
-        verdict = f"which is within what chance does on {test:,} pictures (±{noise:.1f} points)"
+        verdict = f"That is no more than chance may do on {test:,} pictures (±{noise:.1f} points)."
     d.say(
-        f"The first line gains over guessing. From epoch 5 to epoch {_EPOCHS}, {number(gain, '+.1f')} points, for "
-        f"{cost:.1f} times the time, {verdict}.",
-        "That is what *diminishing returns* means: every epoch costs about the same, and the first five brought "
-        "more than all others together."
+        f"The first line gains over guessing. From epoch 5 to epoch {_EPOCHS} it is {number(gain, '+.1f')} points, for "
+        f"{_EPOCHS // 5} times as many epochs. {verdict}",
+        "That is what *diminishing returns* means: every epoch is the same work, and the first five brought more than "
+        "all others together."
         if gain < 100 * (rights[4] - 1 / len(s.classes))
         else "Here the first five brought less than the others together: this training was not nearly done by then.",
     )
