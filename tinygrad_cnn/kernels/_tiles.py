@@ -14,7 +14,8 @@ reads it as one stream. A task takes a block of pixels through all panels; a blo
 stays in the L2 cache while all tiles of the task pass over it (without this, 128 channels and up fall to two thirds
 of the speed). Sums interrupted at such a border are continued from where they stood, so blocking changes no bit.
 
-**Threads.** Tasks are dealt to the workers in turn. In `dot_products` each output element belongs to one task.
+**Threads.** In `dot_products` each output element belongs to one task, and a worker takes tasks that lie side by side
+in memory: the processor fetches ahead what is read in order.
 `outer_products` sums over pixels, so it cuts them into a number of chunks that depends on the shapes alone, and
 `sum_chunks` adds those in order: the bits are those of one thread.
 
@@ -128,7 +129,7 @@ def spread_bias(present, bias, columns, starts, zero):
 def dot_products(worker, workers, numbers, zero):
     """``out[n, t] = max(floor, start + window(n, t) · matrix)`` for all images n, pixels t and columns.
 
-    A task is a block of pixels and a range of panels; tasks are dealt to the workers in turn.
+    A task is a block of pixels and a range of panels; each worker takes neighbouring ones.
 
     Floats: ``source``, that the left rows lie in; ``zeros``, as many as a pixel has channels; ``panels (groups · panels
     per group, K, width)``; ``starts (groups · panels per group, width)``, what the sums start from; ``sums (workers,
@@ -144,12 +145,13 @@ def dot_products(worker, workers, numbers, zero):
     own = numbers + 8 * FIRST
     pixels = get(own + 16) * get(own + 104)
     count_panels, block, splits = get(own + 56) * get(own + 72), get(own + 80), get(own + 88)
-    tasks = (pixels + block - 1) // block * splits
     panel_bytes = get(own + 136) * get(own + 40) * PANEL_BYTES
     addresses = get(numbers + 64) + worker * get(own + 120) * 8
-    for task in range(get(own) + worker, min(get(own + 8), tasks), workers):
-        first = task // splits * block
-        split = task % splits
+    blocks = (pixels + block - 1) // block
+    tasks = min(get(own + 8), blocks * splits) - get(own)
+    for task in range(get(own) + tasks * worker // workers, get(own) + tasks * (worker + 1) // workers):
+        first = task % blocks * block
+        split = task // blocks
         count = min(block, pixels - first)
         find_rows(worker, numbers, first, count, zero, addresses)
         tiles = (count + ROWS - 1) // ROWS

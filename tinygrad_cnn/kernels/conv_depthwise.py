@@ -180,11 +180,12 @@ def depthwise_products(worker, workers, numbers, zero):
     own = numbers + 8 * FIRST
     pixels = get(own + 16) * get(own + 104)
     panels, block, splits = get(own + 72), get(own + 80), get(own + 88)
-    tasks = (pixels + block - 1) // block * splits
+    blocks = (pixels + block - 1) // block
+    tasks = min(get(own + 8), blocks * splits) - get(own)
     addresses = get(numbers + 64) + worker * get(own + 120) * 8
-    for task in range(get(own) + worker, min(get(own + 8), tasks), workers):
-        first = task // splits * block
-        split = task % splits
+    for task in range(get(own) + tasks * worker // workers, get(own) + tasks * (worker + 1) // workers):
+        first = task % blocks * block
+        split = task // blocks
         count = min(block, pixels - first)
         find_rows(worker, numbers, first, count, zero, addresses)
         for panel in range(panels * split // splits, panels * (split + 1) // splits):

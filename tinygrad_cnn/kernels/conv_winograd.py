@@ -231,7 +231,7 @@ def _filter_block(first, numbers, buffer, zero):
 
 @task_kernel
 def winograd_products(worker, workers, numbers, zero):
-    """Blocks of tiles, dealt to the workers in turn: transform, multiply, transform back.
+    """Blocks of tiles, neighbouring ones to each worker: transform, multiply, transform back.
 
     Floats: ``source (N, H, W, channels)``; ``zeros``, as many as a pixel has channels; ``panels`` of
     `transform_filters`; ``starts (panels, width)``, the bias; ``buffers (workers, …)``, scratch for V and M; ``out``,
@@ -249,7 +249,8 @@ def winograd_products(worker, workers, numbers, zero):
     products = transformed + positions * block * channels * item
     dump = products + positions * block * PANEL_BYTES
     addresses = get(numbers + 48) + worker * get(own + 136) * 8
-    for task in range(get(own) + worker, get(own + 8), workers):
+    tasks = get(own + 8) - get(own)
+    for task in range(get(own) + tasks * worker // workers, get(own) + tasks * (worker + 1) // workers):
         first = task * block
         count = min(block, tiles - first)
         for t in range(count):
