@@ -251,6 +251,11 @@ def test_numbers_that_are_not_finite_are_found_before_anything_is_measured():
     images[3, 0, 2, 2] = np.inf
     expected = "data's images must be finite, they have 1 of 1,280 numbers"
     refuse(ValueError, expected, model, (wrap(images), *data[1:]))
+    huge = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Linear(10, 10))
+    with tg.no_grad():
+        huge[1].weight *= 1e30
+        huge[2].weight *= 1e30
+    refuse(ValueError, "model must give finite scores", huge, data)
     with tg.no_grad():
         model[2].weight[1, 0] = float("nan")
     refuse(ValueError, "model's 2.weight must be finite, it has 9 of 216 .* smaller learning rate", model, data)

@@ -186,8 +186,8 @@ def _show_variants(
         images_picture(shown, titles, 6),
         f"{name}-examples",
         f"A picture, {name} more and more, with the answers of both networks above.",
-        f"One test picture ({s.said(s.truth[s.typical])}), {name}. Above each: the answer of {names[0]} / of the "
-        f"{names[1]}.",
+        f"One test picture ({s.said(s.truth[s.typical])}), {name} more and more. Above each: by how much, and below "
+        f"that the answer of {names[0]} / of the {names[1]}.",
     )
 
 
@@ -246,6 +246,8 @@ def _verdict(measured: Measurement, names: list[str], untouched: float) -> list[
     first = (
         f"This network keeps nine tenths of its accuracy {_range(what, *kept[0])}, "
         f"the {names[1]} {_range(what, *kept[1])}."
+        if kept[0] != kept[1]
+        else f"This network and the {names[1]} keep nine tenths of their accuracy {_range(what, *kept[0])}."
     )
     if abs(own - other) < 0.01:
         second = f"Averaged over the table, both are right equally often ({percent(own)} and {percent(other)})."

@@ -114,7 +114,10 @@ class Subject:
         images = self.data.test_images._array
         with no_grad():
             found = [scores("report", self.model, wrap(images[i : i + 256]))._array for i in range(0, len(images), 256)]
-        return np.concatenate(found).astype(np.float64)
+        outputs = np.concatenate(found).astype(np.float64)
+        if not np.isfinite(outputs).all():
+            raise ValueError("report: model must give finite scores, for some test images they are nan or inf")
+        return outputs
 
     @cached_property
     def shares(self) -> np.ndarray:
