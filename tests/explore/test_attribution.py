@@ -83,6 +83,13 @@ def test_grad_cam_is_the_formula(target):
     assert np.allclose(grad_cam(net, x, "conv", target)._array, expected, atol=1e-6)
 
 
+def test_the_relu_behind_the_last_convolution_may_follow_a_normalisation_and_an_addition():
+    net, x = resnet20(nn), tg.rand(3, 32, 32)
+    assert np.allclose(grad_cam(net, x, target=1)._array, grad_cam(net, x, "stages.8", 1)._array)
+    tanh = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(900, 2))
+    assert np.array_equal(grad_cam(tanh, x, target=1)._array, grad_cam(tanh, x, "0", 1)._array)
+
+
 def test_nothing_is_left_behind():
     net = resnet20(nn)
     before = {name: t._array.copy() for name, t in net.state_dict().items()}

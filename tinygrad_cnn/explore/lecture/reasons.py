@@ -149,12 +149,13 @@ def _equivariance(d: Document, s: Subject) -> None:
     measured = shift_equivariance(s.model, images, (step,), row.path)
     _, inside, border = measured.rows[0]
     moves = "one pixel" if step == 1 else f"{step} pixels, which is one place of the map"
+    apart = f"they differ by {plain(inside, 1)} of their size, which is "
+    apart += "the rounding of the computer" if inside < 1e-4 else "more than rounding"
     d.say(
         f"In this network: the feature maps of {called(row)} for {len(images)} pictures that were moved by {moves}, "
-        "against its moved feature maps for the pictures as they are. Away from the border, they differ by "
-        f"{plain(inside, 1) if inside else 'nothing'} of their size, which is "
-        f"{'the rounding of the computer' if inside < 1e-4 else 'more than rounding'}; with the border, where pixels "
-        f"get lost, by {percent(border)}."
+        "against its moved feature maps for the pictures as they are. Away from the border, "
+        f"{apart if inside else 'they are the same'}; with the border, where pixels get lost, they differ by "
+        f"{percent(border)}."
     )
 
 
