@@ -297,7 +297,7 @@ def execute(program: str, work: Callable[[argparse.Namespace, History], None], o
         with kernels.announce(Announcement()):
             work(options, history)
     except KeyboardInterrupt:
-        print(f"\ninterrupted after {len(history.losses)} complete epochs", file=sys.stderr)
+        print(f"\ninterrupted; complete epochs: {len(history.losses)}", file=sys.stderr)
         if options.save and history.losses:
             print(f"{options.save} holds the network as it was then", file=sys.stderr)
         return 130
