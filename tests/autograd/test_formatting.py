@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
@@ -115,6 +115,8 @@ options = st.fixed_dictionaries(
 
 
 @given(arrays(), options, st.booleans())
+@example(np.array(-0.0, "float32"), {"sci_mode": True, "precision": 0}, False)
+@example(np.array([0.0, np.inf, np.nan], "float32"), {"sci_mode": True}, False)
 @settings(max_examples=200)
 def test_the_same_as_pytorch(array, given_options, requires_grad):
     torch = pytest.importorskip("torch")

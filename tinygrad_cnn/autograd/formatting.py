@@ -100,14 +100,13 @@ class _Formatter:
     def _choose(self, values: np.ndarray) -> Callable[[float], str]:
         digits = _options.precision
         whole = bool((values == np.ceil(values)).all())
-        scientific = False
-        if values.size:
+        if values.size:  # zeros, infinities and NaN alone are never written with powers of ten
             largest, smallest = np.abs(values).max(), np.abs(values).min()
             with np.errstate(over="ignore"):
                 scientific = bool(largest / smallest > _LARGEST_RATIO or largest > _LARGEST)
             scientific = scientific or (not whole and bool(smallest < _SMALLEST))
-        if scientific if _options.sci_mode is None else _options.sci_mode:
-            return lambda value: f"{value:.{digits}e}"
+            if scientific if _options.sci_mode is None else _options.sci_mode:
+                return lambda value: f"{value:.{digits}e}"
         if whole:
             return lambda value: f"{value:.0f}." if math.isfinite(value) else f"{value:.0f}"
         return lambda value: f"{value:.{digits}f}"
