@@ -6,6 +6,8 @@ F(4x4) within 5 times.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,10 @@ def of_torch(case: Case, arrays: dict[str, np.ndarray], dtype: type, size: bool 
     return {name: value.permute(0, 2, 3, 1).numpy().astype(np.float64) for name, value in found.items()}
 
 
+@pytest.mark.skipif(
+    bool(os.environ.get("NUMBA_CPU_NAME")),
+    reason="the kernels are compiled for another processor, while PyTorch rounds as this one does: by fused operations",
+)
 @pytest.mark.parametrize(("case", "limit"), CASES.values(), ids=CASES)
 def test_error_within_a_multiple_of_pytorchs(case: Case, limit: float) -> None:
     errors: dict[str, list[tuple[float, float]]] = {"out": [], "out_x": [], "out_weight": []}
