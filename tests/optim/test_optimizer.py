@@ -7,7 +7,7 @@ import pytest
 
 from tinygrad_cnn import optim
 from tinygrad_cnn.autograd import Tensor, is_grad_enabled, wrap
-from tinygrad_cnn.errors import GraphError, ShapeError
+from tinygrad_cnn.errors import DTypeError, GraphError, ShapeError
 
 
 def leaf(*values: float) -> Tensor:
@@ -42,6 +42,25 @@ def test_named_parameters():
     optimizer = optim.SGD([("first", a), ("second", b)])
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(a), id(b)]
     assert optimizer.param_groups[0]["param_names"] == ["first", "second"]
+
+
+@pytest.mark.parametrize("rule", [optim.SGD, optim.Adam])
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (np.ones(3, np.float32), ShapeError, r"gradient of shape \(1,\) for a parameter of shape \(3,\)"),
+        (np.ones(1, np.float64), DTypeError, "gradient of dtype float32 for a parameter of dtype float64"),
+    ],
+)
+def test_a_gradient_that_no_longer_fits_changes_nothing(rule, values, error, message):
+    a, b = leaf(1), leaf(1)
+    optimizer = rule([{"params": [a]}, {"params": [b]}], lr=0.1)
+    a.grad = b.grad = wrap(np.ones(1, np.float32))
+    b.data = wrap(values)
+    with pytest.raises(error, match=message):
+        optimizer.step()
+    assert a._array[0] == 1
+    assert not optimizer.state
 
 
 def test_zero_grad():

@@ -74,19 +74,11 @@ class Batch:
 
         Returns:
             The arrays that the table refers to: keep them until the step is done.
-
-        Raises:
-            ValueError: another shape or dtype.
         """
-        taken = []
-        for grad, (parameter, *_) in zip(grads, self._held, strict=True):
-            if grad.shape != parameter.shape or grad.dtype != self.dtype:
-                raise ValueError(
-                    f"step: a gradient of shape {grad.shape} and dtype {grad.dtype} for a parameter of shape "
-                    f"{parameter.shape} and dtype {self.dtype}"
-                )
-            fits = grad.strides == parameter.strides and grad.flags.aligned
-            taken.append(grad if fits else in_layout_of(parameter, grad))
+        taken = [
+            grad if grad.strides == arrays[0].strides and grad.flags.aligned else in_layout_of(arrays[0], grad)
+            for grad, arrays in zip(grads, self._held, strict=True)
+        ]
         self.table[:, GRAD] = [_address(grad) for grad in taken]
         return taken
 

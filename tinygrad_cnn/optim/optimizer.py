@@ -13,7 +13,7 @@ import numpy as np
 from .. import kernels
 from ..autograd import Tensor, enable_grad, wrap
 from ..autograd.engine import zero_grad
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..kernels._memory import flat_views
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
@@ -118,18 +118,24 @@ class Optimizer:
 
         Returns:
             What the closure returned, or None.
+
+        Raises:
+            ShapeError, DTypeError: a gradient that does not fit its parameter; then no parameter has been changed.
         """
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        moving = []
         for group in self.param_groups:
-            moving: dict[np.dtype, list[Tensor]] = {}
+            of_dtype: dict[np.dtype, list[Tensor]] = {}
             for param in group["params"]:
                 if param._grad is not None:
-                    moving.setdefault(param._array.dtype, []).append(param)
-            for params in moving.values():
-                self._move(params, group)
+                    _check_gradient(param._array, param._grad._array)
+                    of_dtype.setdefault(param._array.dtype, []).append(param)
+            moving += [(params, group) for params in of_dtype.values()]
+        for params, group in moving:
+            self._move(params, group)
         return loss
 
     def _move(self, params: list[Tensor], group: dict[str, Any]) -> None:
@@ -224,6 +230,14 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {name}: {group[name]}" for name in sorted(group) if name not in ("params", "param_names")]
         return "\n".join([*lines, ")"])
+
+
+def _check_gradient(array: np.ndarray, grad: np.ndarray) -> None:
+    """Raise unless a gradient has its parameter's shape and dtype."""
+    if grad.shape != array.shape:
+        raise ShapeError(f"step: a gradient of shape {grad.shape} for a parameter of shape {array.shape}")
+    if grad.dtype != array.dtype:
+        raise DTypeError(f"step: a gradient of dtype {grad.dtype} for a parameter of dtype {array.dtype}")
 
 
 def _restored(name: str, value: Any, param: Tensor) -> Any:
