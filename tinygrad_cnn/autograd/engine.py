@@ -110,7 +110,7 @@ class _Walk:
             del grads, saved, results, grad  # what only this node needed is free before the next one runs
 
     def _owns(self, node: Op) -> bool:
-        """Whether nothing but this walk refers, or may come to refer, to the gradient of the node's only output."""
+        """Whether nothing but this walk refers, or may come to refer, to the gradient of the node's first output."""
         seen = node.hooks is not None or node.kept is not None or self.wanted is not None or self.create_graph
         return not seen and (node, 0) in self.owned
 

@@ -64,7 +64,7 @@ class Op:
 
     Attributes:
         owns_gradient: during backward, of a class that overwrites gradients: nothing else refers to the array of the
-            output's gradient, nor will, so backward may compute in place.
+            first output's gradient, nor will, so backward may compute in place.
     """
 
     saves_inputs: ClassVar[tuple[int, ...] | Mapping[int, tuple[int, ...]]] = ()

@@ -17,7 +17,7 @@ from typing import Any
 
 from numba import types
 
-from ._simd import Emitter, intrinsic
+from ._emitter import Emitter, intrinsic
 
 
 @intrinsic

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _tiles
-from ._simd import ROWS, panel_width
+from ._emitter import panel_width
+from ._simd import ROWS
 from ._tasks import LAUNCH_WORK, MULTIPLY_ADDS, At, Program, Stage, TaskKernel
 
 Array = np.ndarray[Any, np.dtype[Any]]

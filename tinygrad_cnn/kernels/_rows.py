@@ -27,7 +27,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from ._simd import Emitter, intrinsic
+from ._emitter import INT64, Emitter, intrinsic
 
 
 @intrinsic
@@ -109,7 +109,7 @@ def _along(emit: Emitter, count: Any, state: list[Any], body: Callable[[Any, Any
     state = emit.loop(vectors, state, lambda v, carried: body(builder.mul(v, lanes), None, carried))
     done = builder.mul(vectors, lanes)
     rest = builder.sub(count, done)
-    once = builder.zext(builder.icmp_signed(">", rest, emit.i64(0)), ir.IntType(64))
+    once = builder.zext(builder.icmp_signed(">", rest, emit.i64(0)), INT64)
     return emit.loop(once, state, lambda _, carried: body(done, emit.first_lanes(rest), carried))
 
 

@@ -30,8 +30,9 @@ from numba import prange, types
 from numba.core.ccallback import CFunc
 
 from . import _cache
+from ._addresses import address, get, put
+from ._emitter import intrinsic
 from ._jit import OPTIONS, SERIAL_WORK, announce_compilation, kernel
-from ._simd import address, get, intrinsic, put
 
 FLOATS = 6
 INTS = 4

@@ -25,24 +25,10 @@ high-performance deep learning convolutions on SIMD architectures", SC 2018.
 
 from __future__ import annotations
 
+from ._addresses import add_rows, copy_element, copy_row, find_addresses, get, put, size_of, zero_bytes
+from ._emitter import VECTOR_BYTES, VECTORS
 from ._jit import helper
-from ._simd import (
-    ROWS,
-    VECTOR_BYTES,
-    VECTORS,
-    add_rows,
-    copy_element,
-    copy_row,
-    dot_tile,
-    find_addresses,
-    get,
-    lowest_of,
-    outer_tile,
-    put,
-    size_of,
-    transpose_block,
-    zero_bytes,
-)
+from ._simd import ROWS, dot_tile, lowest_of, outer_tile, transpose_block
 from ._tasks import FIRST, task_kernel
 
 PANEL_BYTES = VECTORS * VECTOR_BYTES

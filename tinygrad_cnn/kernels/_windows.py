@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from ._simd import Emitter, intrinsic
+from ._emitter import Emitter, intrinsic
 
 _int32 = ir.IntType(32)
 

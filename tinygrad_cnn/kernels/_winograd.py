@@ -26,7 +26,7 @@ from typing import Any
 
 from numba import types
 
-from ._simd import VECTOR_BYTES, Emitter, intrinsic
+from ._emitter import VECTOR_BYTES, Emitter, intrinsic
 
 POINTS: dict[int, list[int | Fraction]] = {2: [0, 1, -1], 4: [0, 1, -1, Fraction(1, 2), -2]}
 """Where F(m, 3) evaluates, besides infinity."""

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import conv_depthwise, conv_direct, conv_fold, conv_wide, conv_winograd, conv_winograd_weight
+from ._emitter import lanes
 from ._jit import get_num_threads
 from ._memory import ABSENT
-from ._simd import lanes
 from ._tasks import Program
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _tiles
+from ._addresses import add_rows, get, size_of, zero_bytes
+from ._emitter import panel_width
 from ._jit import helper
 from ._products import (
     LEFT,
@@ -31,18 +33,7 @@ from ._products import (
     round_up,
     zero_row,
 )
-from ._simd import (
-    ROWS,
-    TAPS,
-    add_rows,
-    depthwise_outer_tile,
-    depthwise_tile,
-    get,
-    lowest_of,
-    panel_width,
-    size_of,
-    zero_bytes,
-)
+from ._simd import ROWS, TAPS, depthwise_outer_tile, depthwise_tile, lowest_of
 from ._tasks import FIRST, Program, Stage, task_kernel
 from ._tiles import PANEL_BYTES, TILE_OF_INT64, find_pixels, find_rows
 from .conv_direct import offsets, phases, positions

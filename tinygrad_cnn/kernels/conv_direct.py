@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._addresses import copy_bytes, get, size_of, zero_bytes
 from ._products import LEFT, Array, Carver, Dot, Outer, dot_stages, outer_stages, phases_program, product
-from ._simd import copy_bytes, get, size_of, zero_bytes
 from ._tasks import FIRST, At, Program, Stage, task_kernel
 
 Pair = tuple[int, int]

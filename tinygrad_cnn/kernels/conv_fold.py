@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from ._addresses import add_rows, get, size_of, zero_bytes
 from ._products import LEFT, OUT, Array, Carver, Dot, multiply, pack
-from ._simd import add_rows, get, size_of, zero_bytes
 from ._tasks import FIRST, At, Program, Stage, task_kernel
 from ._tiles import PANEL_BYTES
 

@@ -20,8 +20,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from . import conv_direct
+from ._addresses import add_elements, copy_bytes, get, size_of, zero_bytes
+from ._emitter import lanes
 from ._products import BIAS, OUT, OUT_COLUMNS, RIGHT, Carver, dot_stages, outer_stages, product
-from ._simd import add_elements, copy_bytes, get, lanes, size_of, zero_bytes
 from ._tasks import FIRST, Program, Stage, task_kernel
 
 
@@ -36,8 +37,8 @@ class Widened(NamedTuple):
 def neighbours(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> int:
     """How many pixels share a row of a tile, u; 1 where it does not pay.
 
-    The largest number that divides the rows of pixels and fills a vector at most. Measured on one Zen 4 core, batch
-    256: see `conv.choose`.
+    The largest number that divides the rows of pixels and fills a vector at most. 1→6 5x5 on one Zen 4 core, batch
+    256: forward 1.6, weight gradient 1.7 times as fast as the direct product.
     """
     filters, _, KW, _ = weight_shape
     if geometry.groups > 1 or geometry.dilation[1] > 1:

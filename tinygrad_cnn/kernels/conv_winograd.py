@@ -24,21 +24,11 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
+from ._addresses import get, put, size_of
+from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
 from ._jit import helper
 from ._products import BIAS, LEFT, OUT, RIGHT, Carver, zero_row
-from ._simd import (
-    ROWS,
-    VECTOR_BYTES,
-    VECTORS,
-    dot_tile,
-    get,
-    lanes,
-    lowest_of,
-    panel_width,
-    put,
-    size_of,
-    transpose_block,
-)
+from ._simd import ROWS, dot_tile, lowest_of, transpose_block
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, task_kernel
 from ._tiles import PANEL_BYTES, find_square, spread_bias
 from ._winograd import transform_filter, transform_input, transform_output

@@ -21,20 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from ._addresses import add_rows, get, put, size_of, zero_bytes
+from ._emitter import VECTOR_BYTES, VECTORS, panel_width
 from ._jit import helper
 from ._products import CHUNKS, LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, round_up, zero_row
-from ._simd import (
-    ROWS,
-    VECTOR_BYTES,
-    VECTORS,
-    add_rows,
-    get,
-    outer_tile,
-    panel_width,
-    put,
-    size_of,
-    zero_bytes,
-)
+from ._simd import ROWS, outer_tile
 from ._tasks import FIRST, MULTIPLY_ADDS, Program, Stage, task_kernel
 from ._tiles import PANEL_BYTES, TILE_OF_INT64, find_square, place_columns
 from ._winograd import transform_grad, transform_input, transform_sums

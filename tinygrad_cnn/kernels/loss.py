@@ -15,9 +15,9 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from ._addresses import address
 from ._jit import helper, kernel
 from ._rows import row_exp, row_max, row_scale
-from ._simd import address
 
 NONE, SUM, MEAN = 0, 1, 2
 """The reductions: none, the sum, the sum divided by the sum of the rows' class weights."""

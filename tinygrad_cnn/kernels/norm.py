@@ -19,9 +19,9 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from ._addresses import address
 from ._channels import grad_sums, input_grad, moments, normalise
 from ._jit import exact_helper, exact_kernel
-from ._simd import address
 
 CHUNK = 8192
 """Elements in a chunk, unless that were fewer than `LEAST_ROWS` rows."""

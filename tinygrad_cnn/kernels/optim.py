@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from ._addresses import elements
 from ._jit import exact_helper, exact_kernel, get_num_threads
 from ._memory import Array, flat_views, in_layout_of
-from ._simd import elements
 
 START, SIZE, GRAD, PARAMETER, STATE = range(5)
 """Columns of a batch's table; the state's arrays follow one another from `STATE` on."""

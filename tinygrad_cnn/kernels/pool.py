@@ -24,8 +24,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from ._addresses import address
 from ._jit import helper, kernel
-from ._simd import address
 from ._windows import max_window, spread_window
 
 
