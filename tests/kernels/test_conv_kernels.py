@@ -123,27 +123,34 @@ THREAD_CASES = [
 ]
 
 
+def print_digests(*threads: int) -> None:
+    """A line per number of threads: a digest of all results."""
+    import hashlib
+
+    for count in threads:
+        kernels._jit.set_num_threads(count)
+        digest = hashlib.sha256()
+        for case in THREAD_CASES:
+            arrays = filled(case, np.float32, seed=1)
+            run(kernels.conv, case, arrays)
+            for name in ("out", "out_x", "out_weight", "out_bias"):
+                digest.update(arrays[name].tobytes())
+        print(digest.hexdigest())
+
+
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     """In processes of 1, 2, 3 and 4 threads, whatever the number of cores."""
-    script = (
-        "import hashlib, sys\n"
-        "from tests.kernels.test_conv_kernels import THREAD_CASES, filled\n"
-        "from tests.kernels.geometries import run\n"
-        "from tinygrad_cnn import kernels\n"
-        "import numpy as np\n"
-        "for threads in (1, 2, 3, 4):\n"
-        "    kernels._jit.set_num_threads(threads)\n"
-        "    digest = hashlib.sha256()\n"
-        "    for case in THREAD_CASES:\n"
-        "        arrays = filled(case, np.float32, seed=1)\n"
-        "        run(kernels.conv, case, arrays)\n"
-        "        for name in ('out', 'out_x', 'out_weight', 'out_bias'):\n"
-        "            digest.update(arrays[name].tobytes())\n"
-        "    print(digest.hexdigest())\n"
-    )
+    script = "from tests.kernels.test_conv_kernels import print_digests; print_digests(1, 2, 3, 4)"
     digests = python(script, NUMBA_NUM_THREADS="4").split()
     assert len(digests) == 4
     assert len(set(digests)) == 1
+
+
+def test_bits_do_not_depend_on_the_cache(tmp_path: Path) -> None:
+    """The process that compiles computes what the next one does, which finds the machine code."""
+    script = "from tests.kernels.test_conv_kernels import print_digests; print_digests(1)"
+    first, second = (python(script, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert first == second
 
 
 def python(script: str, *args: str, **environment: str) -> str:

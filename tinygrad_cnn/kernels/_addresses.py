@@ -93,22 +93,28 @@ def copy_element(typing_context: Any, source: Any, target: Any, zero: Any) -> An
     return types.void(source, target, zero), generate
 
 
-@intrinsic
-def copy_row(typing_context: Any, source: Any, target: Any, columns: Any, zero: Any) -> Any:
-    """``copy_row(source, target, columns, zero)``: a full panel row from ``columns`` elements, zeros after them."""
+@intrinsic(prefer_literal=True)
+def copy_row(typing_context: Any, vectors: Any, source: Any, target: Any, columns: Any, zero: Any) -> Any:
+    """``copy_row(vectors, source, target, columns, zero)``: a row of 1 or 2 vectors from ``columns`` elements.
+
+    Elements beyond the columns are zeros; ``vectors`` is a literal.
+    """
+    if not isinstance(vectors, types.IntegerLiteral):
+        return None
+    width = vectors.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        source, target, columns, _ = args
-        emit = Emitter(builder, signature.args[3])
+        _, source, target, columns, _ = args
+        emit = Emitter(builder, signature.args[4])
 
         def copy(masks: list[Any] | None) -> None:
-            for v, value in enumerate(emit.load_panel(source, VECTORS, masks)):
+            for v, value in enumerate(emit.load_panel(source, width, masks)):
                 emit.store(value, target, v * VECTOR_BYTES)
 
-        emit.full_or_masked(columns, copy)
+        emit.full_or_masked(columns, copy, width)
         return context.get_dummy_value()
 
-    return types.void(source, target, columns, zero), generate
+    return types.void(vectors, source, target, columns, zero), generate
 
 
 @intrinsic
@@ -164,59 +170,6 @@ def add_elements(typing_context: Any, source: Any, target: Any, count: Any, zero
         return context.get_dummy_value()
 
     return types.void(source, target, count, zero), generate
-
-
-@intrinsic
-def find_addresses(
-    typing_context: Any, offsets: Any, count: Any, origin: Any, outside: Any, zero: Any, target: Any
-) -> Any:
-    """Turn offsets into addresses: ``target[k] = origin + offsets[k]·size_of(zero)``, or ``outside`` if negative.
-
-    Args:
-        offsets: Address of ``count`` int64, in elements.
-        count: At least 0.
-        origin, outside: Addresses.
-        zero: Any value of the dtype that the offsets count.
-        target: Address of ``count`` int64, written.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        offsets, count, origin, outside, _, target = args
-        emit = Emitter(builder, signature.args[4])
-        lanes = VECTOR_BYTES // 8
-        wide = ir.VectorType(INT64, lanes)
-        nothing, shift = ir.Constant(wide, None), ir.Constant(wide, [emit.itemsize.bit_length() - 1] * lanes)
-
-        def splat(value: Any) -> Any:
-            one = builder.insert_element(ir.Constant(wide, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-            return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
-
-        begin, instead, number = splat(origin), splat(outside), ir.Constant(wide, list(range(lanes)))
-
-        def one_vector(v: Any, state: list[Any]) -> list[Any]:
-            done = builder.mul(v, emit.i64(lanes))
-            mask = builder.icmp_signed("<", number, splat(builder.sub(count, done)))
-            place = builder.mul(done, emit.i64(8))
-            arguments = [POINTER, ir.IntType(32), mask.type, wide]
-            load = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(wide, arguments), f"llvm.masked.load.v{lanes}i64.p0"
-            )
-            store = cgutils.get_or_insert_function(
-                builder.module,
-                ir.FunctionType(ir.VoidType(), [wide, POINTER, ir.IntType(32), mask.type]),
-                f"llvm.masked.store.v{lanes}i64.p0",
-            )
-            alignment = ir.Constant(ir.IntType(32), 8)
-            found = builder.call(load, [emit.pointer(builder.add(offsets, place)), alignment, mask, nothing])
-            inside = builder.icmp_signed(">=", found, nothing)
-            found = builder.select(inside, builder.add(begin, builder.shl(found, shift)), instead)
-            builder.call(store, [found, emit.pointer(builder.add(target, place)), alignment, mask])
-            return state
-
-        emit.loop(builder.sdiv(builder.add(count, emit.i64(lanes - 1)), emit.i64(lanes)), [], one_vector)
-        return context.get_dummy_value()
-
-    return types.void(offsets, count, origin, outside, zero, target), generate
 
 
 @intrinsic

@@ -136,14 +136,14 @@ class Emitter:
             return [self.load(where, v * VECTOR_BYTES) for v in range(vectors)]
         return [self.load_masked(where, v * VECTOR_BYTES, masks[v]) for v in range(vectors)]
 
-    def full_or_masked(self, columns: Any, compute: Callable[[list[Any] | None], None]) -> None:
-        """Emit ``compute`` twice: for a full panel, and with masks for one of fewer ``columns``."""
-        full = self.builder.icmp_signed(">=", columns, self.i64(VECTORS * self.lanes))
+    def full_or_masked(self, columns: Any, compute: Callable[[list[Any] | None], None], vectors: int = VECTORS) -> None:
+        """Emit ``compute`` twice: for ``vectors`` full vectors, and with masks for fewer ``columns``."""
+        full = self.builder.icmp_signed(">=", columns, self.i64(vectors * self.lanes))
         with self.builder.if_else(full, likely=True) as (then, otherwise):
             with then:
                 compute(None)
             with otherwise:
-                compute([self.first_lanes(self.builder.sub(columns, self.i64(v * self.lanes))) for v in range(VECTORS)])
+                compute([self.first_lanes(self.builder.sub(columns, self.i64(v * self.lanes))) for v in range(vectors)])
 
     def store_masked(self, value: Any, where: Any, offset: int, mask: Any) -> None:
         kind = ir.FunctionType(ir.VoidType(), [self.vector, POINTER, ir.IntType(32), mask.type])

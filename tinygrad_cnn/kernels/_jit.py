@@ -34,10 +34,6 @@ from . import _cache
 SERIAL_WORK: float = 20_000
 """Below this amount of work (operations or elements) `Kernel.run` does not wake the threads."""
 
-FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
-"""What LLVM may do with floats: fuse, reorder and vectorise sums. Not "nnan" and "ninf": NaN and infinity must pass
-through every kernel as they do in PyTorch."""
-
 # How long an idle thread waits for the next kernel before it lets go of its core; GNU OpenMP reads this when its
 # library is loaded, at the first parallel kernel. It must outlast the Python code between two kernels, or every launch
 # wakes a sleeping thread: a LeNet-5 step takes 3.3 ms with 30,000 rounds and with OpenMP's default, 300,000, but 5 with
@@ -47,7 +43,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 _config: Any = numba.config
 
-OPTIONS: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
+OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy", "nogil": True}
+"""How everything is compiled. Every operation is rounded as written: what may be reordered is reordered differently in
+each copy of a function that the compiler makes (in the parallel and in the serial version, in the loop and in the few
+elements left over behind it, in the process that compiles and in the one that finds the code in the cache), and the
+last bit of a result with it. Sums that have to be fast are cut into vectors by hand (`_simd`, `_rows`)."""
 
 on_compile: list[Callable[[str], None]] = []
 """Called with a kernel's name when its compilation begins (a cache hit is none), so that an application can print
@@ -59,16 +59,11 @@ helper = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 """The decorator of functions that only kernels call: compiled into each of them, inlined where LLVM finds it good."""
 
 
-exact_helper = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **{**OPTIONS, "fastmath": set()})
-"""The same for functions that an `exact_kernel` calls."""
-
-
 class Kernel:
     """A loop over arrays, compiled on first use; see the module's docstring for its two versions."""
 
-    def __init__(self, function: Callable[..., None], fastmath: set[str] = FASTMATH) -> None:
+    def __init__(self, function: Callable[..., None]) -> None:
         self.function = function
-        self.fastmath = fastmath
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
@@ -116,15 +111,6 @@ class Kernel:
 def kernel(function: Callable[..., None]) -> Kernel:
     """Decorator: a loop over arrays becomes a `Kernel`. Nothing is compiled before the first call."""
     return Kernel(function)
-
-
-def exact_kernel(function: Callable[..., None]) -> Kernel:
-    """Decorator: as `kernel`, without `FASTMATH`: every operation is rounded as written.
-
-    With it, the compiler may round otherwise in a vectorised loop than in the few elements left over behind it, and
-    otherwise in the parallel version than in the serial one. Memory is what such loops wait for, so nothing is lost.
-    """
-    return Kernel(function, set())
 
 
 def kernels_in(module: ModuleType) -> list[Kernel]:
@@ -195,7 +181,7 @@ _names: dict[Any, str] = {}  # dispatcher -> kernel name, for the announcements
 
 def _compile(kernel: Kernel, parallel: bool) -> Any:
     """Build Numba's lazy dispatcher for one version of a kernel and give it its place in the cache."""
-    dispatcher = numba.njit(parallel=parallel, **{**OPTIONS, "fastmath": kernel.fastmath})(kernel.function)
+    dispatcher = numba.njit(parallel=parallel, **OPTIONS)(kernel.function)
     _cache.attach(dispatcher, "parallel" if parallel else "serial", kernel.function)
     _names[dispatcher] = kernel.name
     return dispatcher

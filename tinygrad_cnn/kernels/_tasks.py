@@ -35,7 +35,7 @@ from ._emitter import intrinsic
 from ._jit import OPTIONS, SERIAL_WORK, announce_compilation, kernel
 
 FLOATS = 6
-INTS = 4
+INTS = 5
 FIRST = FLOATS + INTS
 
 OPERANDS = 6

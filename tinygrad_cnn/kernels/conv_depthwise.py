@@ -1,8 +1,8 @@
 """Depthwise convolution: every channel has one filter of its own.
 
-There is no sum over channels, so nothing here is a matrix product: a tile is 6 pixels of 2 vectors of channels, and
+There is no sum over channels, so nothing here is a matrix product: a tile is some pixels of 2 vectors of channels, and
 both operands of every multiply-add are vectors. With one load per multiply-add it is bound by the caches and not by
-arithmetic, as any depthwise convolution is. The tables of offsets, the packed weights (a filter position's weights
+arithmetic, as any depthwise convolution is. The blocks and patches, the packed weights (a filter position's weights
 side by side for all channels) and the chunks of the weight gradient are those of `conv_direct`.
 
 Reference: F. Chollet, "Xception: deep learning with depthwise separable convolutions", CVPR 2017.
@@ -10,39 +10,38 @@ Reference: F. Chollet, "Xception: deep learning with depthwise separable convolu
 
 from __future__ import annotations
 
-import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from . import _tiles
+from . import _blocks, _outer
 from ._addresses import add_rows, get, size_of, zero_bytes
-from ._emitter import panel_width
-from ._jit import helper
-from ._products import (
-    LEFT,
-    OUT,
-    OUT_COLUMNS,
-    RIGHT,
-    Array,
-    Carver,
+from ._blocks import Grid, block_at, see
+from ._dot import (
+    BLOCKS,
+    COUNT,
+    FILTERS,
+    MATRIX,
+    PANEL_BYTES,
+    PER_GROUP,
+    PIECES,
+    RELU,
+    SCRATCH,
+    SPLITS,
     Dot,
+    Places,
     dot_stages,
+    last_tile,
     phases_program,
-    product,
-    round_up,
-    zero_row,
+    pixels_of_block,
+    vectors_for,
 )
-from ._simd import ROWS, TAPS, depthwise_outer_tile, depthwise_tile, lowest_of
+from ._emitter import VECTOR_BYTES, panel_width
+from ._jit import helper
+from ._simd import DEPTHWISE_ROWS, TAPS, depthwise_outer_tile, depthwise_tile, lowest_of
 from ._tasks import FIRST, Program, Stage, task_kernel
-from ._tiles import PANEL_BYTES, TILE_OF_INT64, find_pixels, find_rows
-from .conv_direct import offsets, phases, positions
-
-CHUNKS = 16
-"""Chunks that the weight gradient's sum over pixels is cut into."""
-
-BLOCK = 128
-"""Pixels whose addresses are worked out at a time in the weight gradient."""
+from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, product, round_up
+from .conv_direct import forward_grid, phases
 
 
 def forward_program(
@@ -50,198 +49,168 @@ def forward_program(
 ) -> Program:
     """See `conv.forward`."""
     carver = Carver(dtype)
-    plan = forward_plan(x_shape, weight_shape, geometry)
-    stages = dot_stages(plan, dtype, threads, carver, with_bias, relu, products=depthwise_products)
+    grid = forward_grid(x_shape, weight_shape, geometry)
+    taps = np.arange(weight_shape[1] * weight_shape[2], dtype=np.int64)
+    row = grid.horizontal.pixels * grid.channels
+    dot = _dot(grid, Places(0, grid.vertical.pixels * row, row, grid.channels), taps, taps.size)
+    stages = dot_stages(dot, dtype, threads, carver, with_bias, relu, products=depthwise_products)
     return Program(dtype, threads, stages, carver.used)
 
 
 def input_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.input_grad`."""
-    plans = input_grad_plan(x_shape, weight_shape, geometry)
-    return phases_program(plans, dtype, threads, depthwise_products)
+    """See `conv.input_grad`: one product per phase of the stride, as in `conv_direct.input_grad_plan`."""
+    N, H, W, C = x_shape
+    _, KH, KW, _ = weight_shape
+    dots = []
+    for vertical, horizontal in phases(x_shape, weight_shape, geometry):
+        grid = Grid(N, vertical.axis, horizontal.axis, C)
+        first = (vertical.first * W + horizontal.first) * C
+        places = Places(first, H * W * C, geometry.stride[0] * W * C, geometry.stride[1] * C)
+        taps = (vertical.positions[:, None] * KW + horizontal.positions).reshape(-1)
+        dots.append(_dot(grid, places, taps, KH * KW))
+    return phases_program(dots, dtype, threads, depthwise_products)
 
 
 def weight_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
     """See `conv.weight_grad`."""
-    plan = weight_grad_plan(x_shape, weight_shape, geometry)
+    grid = forward_grid(x_shape, weight_shape, geometry)
+    blocks = grid.cut(_outer.block_pixels(grid), dtype.itemsize, whole_rows=True)
     width = panel_width(dtype)
-    panels = -(-plan.channels // width)
-    listed, area = plan.table.shape
-    size = plan.chunks * -(-plan.taps // ROWS) * panels * ROWS * width
+    panels = -(-grid.channels // width)
+    taps = weight_shape[1] * weight_shape[2]
+    chunks = min(_outer.CHUNKS, blocks.total)
+    size = chunks * panels * round_up(taps, TAPS) * width
+    # The last ones repeat, to fill a tile.
+    offsets = blocks.pieces().reshape(-1)[np.minimum(np.arange(round_up(taps, TAPS)), taps - 1)]
     carver = Carver(dtype)
-    sums = carver.take(size)
-    column_sums = carver.take(plan.chunks, panels, width)
-    addresses = carver.take_int64(threads, listed * BLOCK)
+    sums, column_sums = carver.take(size), carver.take(chunks, panels, width)
+    patch = round_up(blocks.patch_size, 64 // dtype.itemsize)
     stages = [
         Stage(
             depthwise_outer_products, product(x_shape),
-            (LEFT, zero_row(plan.channels, dtype), RIGHT, sums, column_sums), (plan.table, addresses),
-            (0, 0, plan.images, plan.source_size, 0, 1, plan.channels, panels, plan.chunks, 1, BLOCK, listed, area),
+            (LEFT, RIGHT, carver.take(threads, patch), sums, column_sums),
+            (blocks.table() * dtype.itemsize, offsets * dtype.itemsize),
+            (*blocks.numbers, blocks.total, grid.channels, panels, taps, chunks, patch),
         ),
         Stage(
-            _tiles.sum_chunks, size, (sums, column_sums, OUT, OUT_COLUMNS), (),
-            (plan.chunks, 1, 1, plan.taps, plan.channels, panels, 1, plan.taps, 0, with_bias),
+            _outer.sum_chunks, size, (sums, column_sums, OUT, OUT_COLUMNS), (),
+            (chunks, 1, taps, grid.channels, panels, 1, taps, 0, with_bias, TAPS),
         ),
     ]  # fmt: skip
     return Program(dtype, threads, stages, carver.used)
 
 
-@functools.lru_cache(maxsize=64)
-def forward_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Dot:
-    """A product whose pieces are single elements, one per filter position."""
-    _, H, W, C = x_shape
-    _, KH, KW, _ = weight_shape
-    OH, OW = geometry.output_size((H, W), (KH, KW))
-    rows = positions(OH, geometry.stride[0], KH, geometry.dilation[0], geometry.padding[0], H)
-    columns = positions(OW, geometry.stride[1], KW, geometry.dilation[1], geometry.padding[1], W)
-    targets = np.arange(OH * OW, dtype=np.int64) * C
-    taps = np.arange(KH * KW, dtype=np.int64)
-    return _dot(x_shape, OH * OW * C, offsets(rows, columns, W, C), targets, taps, KH * KW)
-
-
-@functools.lru_cache(maxsize=64)
-def input_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> list[Dot]:
-    """One product per phase of the stride, as in `conv_direct.input_grad_plan`."""
-    N, H, W, C = x_shape
-    _, KH, KW, _ = weight_shape
-    OH, OW = geometry.output_size((H, W), (KH, KW))
-    result = []
-    for vertical in phases(H, geometry.stride[0], KH, geometry.dilation[0], geometry.padding[0], OH):
-        for horizontal in phases(W, geometry.stride[1], KW, geometry.dilation[1], geometry.padding[1], OW):
-            place = (vertical.pixels[:, None] * W + horizontal.pixels).reshape(-1)
-            taps = (vertical.taps[:, None] * KW + horizontal.taps).reshape(-1)
-            table = offsets(vertical.sources, horizontal.sources, OW, C)
-            result.append(_dot((N, OH, OW, C), H * W * C, table, place * C, taps, KH * KW))
-    return result
-
-
-def _dot(source_shape: Any, out_size: int, table: Array, targets: Array, taps: Array, filter_size: int) -> Dot:
-    N, H, W, C = source_shape
+def _dot(grid: Grid, targets: Places, taps: Any, filter_size: int) -> Dot:
+    """A product whose matrix has a row for each filter position, and a column for each channel."""
     return Dot(
-        images=N,
-        source_size=H * W * C,
-        out_size=out_size,
-        table=table,
-        pieces=taps.size,
-        piece_step=0,
-        run=1,
+        grid=grid,
+        side_by_side=False,
         targets=targets,
         terms=taps,
         column_step=filter_size,
         group_step=0,
         groups=1,
-        columns=C,
-        group_run=C,
+        columns=grid.channels,
     )
-
-
-class _WeightGradPlan(NamedTuple):
-    images: int
-    source_size: int
-    channels: int
-    taps: int
-    table: Array  # (taps rounded up to a multiple of TAPS, P)
-    chunks: int
-
-
-@functools.lru_cache(maxsize=64)
-def weight_grad_plan(x_shape: Any, weight_shape: Any, geometry: Any) -> _WeightGradPlan:
-    """Offsets of every filter position; the last ones repeat, to fill a tile."""
-    N, H, W, C = x_shape
-    _, KH, KW, _ = weight_shape
-    OH, OW = geometry.output_size((H, W), (KH, KW))
-    rows = positions(OH, geometry.stride[0], KH, geometry.dilation[0], geometry.padding[0], H)
-    columns = positions(OW, geometry.stride[1], KW, geometry.dilation[1], geometry.padding[1], W)
-    taps = KH * KW
-    table = offsets(rows, columns, W, C)[np.minimum(np.arange(round_up(taps, TAPS)), taps - 1)]
-    chunks = max(1, min(CHUNKS, N * OH * OW // BLOCK))
-    return _WeightGradPlan(N, H * W * C, C, taps, np.ascontiguousarray(table), chunks)
 
 
 @task_kernel
 def depthwise_products(worker, workers, numbers, zero):
     """``out[n, t, c] = max(floor, start[c] + Σ_s window_s(n, t)[c] · weight[s, c])``.
 
-    Arrays and numbers as in `_tiles.dot_products`, a panel being a block of channels.
+    Arrays and numbers as in `_dot.dot_products`, a panel being a block of channels.
     """
     own = numbers + 8 * FIRST
-    pixels = get(own + 16) * get(own + 104)
-    panels, block, splits = get(own + 72), get(own + 80), get(own + 88)
-    blocks = (pixels + block - 1) // block
+    blocks, splits, panels = get(own + COUNT), get(own + SPLITS), get(own + MATRIX + PER_GROUP)
+    patch = get(numbers + 32) + worker * get(own + SCRATCH) * size_of(zero)
+    last = get(numbers + 80) + worker * 3 * 8 * DEPTHWISE_ROWS
     tasks = min(get(own + 8), blocks * splits) - get(own)
-    addresses = get(numbers + 64) + worker * get(own + 120) * 8
     for task in range(get(own) + tasks * worker // workers, get(own) + tasks * (worker + 1) // workers):
-        first = task % blocks * block
+        place = block_at(task % blocks, own + BLOCKS)
+        origin = see(own + BLOCKS, place, get(numbers), patch, zero)
+        count, target = pixels_of_block(numbers, place, zero)
+        last_tile(numbers, count, DEPTHWISE_ROWS, last)
         split = task // blocks
-        count = min(block, pixels - first)
-        find_rows(worker, numbers, first, count, zero, addresses)
         for panel in range(panels * split // splits, panels * (split + 1) // splits):
-            _depthwise_panel(numbers, zero, count, panel, addresses)
+            _depthwise_panel(numbers, zero, count, panel, origin, target, last)
 
 
 @helper
-def _depthwise_panel(numbers, zero, count, panel, addresses):
-    """All tiles of a task for one block of channels."""
+def _depthwise_panel(numbers, zero, count, panel, origin, target, last):
+    """All tiles of a block for one panel of channels."""
     own = numbers + 8 * FIRST
-    segments = get(own + 96)
-    floor = zero if get(own + 112) else lowest_of(zero)
-    tiles = (count + ROWS - 1) // ROWS
-    places = addresses + tiles * segments * TILE_OF_INT64
+    segments = get(own + PIECES)
+    floor = zero if get(own + RELU) else lowest_of(zero)
     weights = get(numbers + 16) + panel * segments * PANEL_BYTES
     start = get(numbers + 24) + panel * PANEL_BYTES
-    left = get(own + 64) - panel * (PANEL_BYTES // size_of(zero))
+    shift = panel * PANEL_BYTES
+    left = get(own + MATRIX + FILTERS) - panel * (PANEL_BYTES // size_of(zero))
+    weight_step = vectors_for(left, zero) * VECTOR_BYTES
+    tiles = (count + DEPTHWISE_ROWS - 1) // DEPTHWISE_ROWS
     for tile in range(tiles):
-        pieces = addresses + tile * segments * TILE_OF_INT64
-        targets = places + tile * TILE_OF_INT64
-        depthwise_tile(pieces, panel * PANEL_BYTES, segments, weights, start, floor, targets, left)
+        place = tile * 8 * DEPTHWISE_ROWS
+        rows, targets = get(numbers + 48) + place, get(numbers + 56) + place
+        if tile == tiles - 1:
+            rows, targets = last, last + 8 * DEPTHWISE_ROWS
+        depthwise_tile(
+            rows, origin + shift, get(numbers + 64), segments, weights, weight_step, start, floor, targets,
+            target + shift, left,
+        )  # fmt: skip
+
+
+CHANNELS, PANELS, TAP_COUNT, CHUNK_COUNT, PATCH_SIZE = range(
+    _blocks.NUMBERS_BYTES + 8, _blocks.NUMBERS_BYTES + 8 * 6, 8
+)
+"""Where the numbers of `depthwise_outer_products` lie."""
 
 
 @task_kernel
 def depthwise_outer_products(worker, workers, numbers, zero):
-    """``sums[s, c] = Σ_t window_s(t)[c] · grad[t, c]``, by chunks of pixels, which are dealt to the workers in turn.
+    """``sums[s, c] = Σ_t window_s(t)[c] · grad[t, c]``, by chunks of blocks, which are dealt to the workers in turn.
 
-    Floats: ``x``; ``zeros``, as many as a pixel has channels; ``grad (images · P, channels)``; ``sums (chunks, units,
-    panels, 6, width)``, written, a unit being 6 filter positions; ``column_sums (chunks, panels, width)``, written:
-    the chunk's sum of ``grad``.
-    Ints: ``table (S, P)``, S being the filter positions rounded up to a multiple of 3; ``addresses (workers, S · pixels
-    per block)``, scratch.
-    Numbers: as in `_tiles.outer_products`, as far as P.
+    Floats: ``x``; ``grad (pixels, channels)``; ``patches (workers, …)``, scratch; ``sums (chunks, tiles of
+    filter positions, panels, tile, width)``, written; ``column_sums (chunks, panels, width)``, written: the
+    chunk's sum of ``grad``.
+    Ints: ``table (pixels of a block,)``, bytes from where a block is read from to its pixels; ``offsets (S,)``, bytes
+    from a pixel to what each filter position sees, S rounded up to a multiple of `TAPS`.
+    Numbers: those of the blocks, number of blocks, channels, panels, filter positions, chunks, elements per patch.
     """
     own = numbers + 8 * FIRST
     item = size_of(zero)
-    channels, panels, chunks = get(own + 48), get(own + 56), get(own + 64)
-    block, taps = get(own + 80), get(own + 88)
-    pixels = get(own + 16) * get(own + 96)
-    chunk_bytes = (taps + ROWS - 1) // ROWS * panels * ROWS * PANEL_BYTES
-    addresses = get(numbers + 56) + worker * taps * block * 8
+    blocks, channels, panels = get(own + _blocks.NUMBERS_BYTES), get(own + CHANNELS), get(own + PANELS)
+    chunks = get(own + CHUNK_COUNT)
+    chunk_bytes = (get(own + TAP_COUNT) + TAPS - 1) // TAPS * TAPS * panels * PANEL_BYTES
+    patch = get(numbers + 16) + worker * get(own + PATCH_SIZE) * item
+    height, width = get(own + _blocks.IMAGE_ROWS), get(own + _blocks.IMAGE_COLUMNS)
     for chunk in range(worker, chunks, workers):
         sums = get(numbers + 24) + chunk * chunk_bytes
         totals = get(numbers + 32) + chunk * panels * PANEL_BYTES
         zero_bytes(sums, chunk_bytes)
         zero_bytes(totals, panels * PANEL_BYTES)
-        last = pixels * (chunk + 1) // chunks
-        for first in range(pixels * chunk // chunks, last, block):
-            count = min(block, last - first)
-            find_pixels(numbers, first, count, zero, addresses)
-            rows = get(numbers + 16) + first * channels * item
+        for block in range(blocks * chunk // chunks, blocks * (chunk + 1) // chunks):
+            place = block_at(block, own)
+            origin = see(own, place, get(numbers), patch, zero)
+            image, row, _, images, rows = place
+            right = get(numbers + 8) + (image * height + row) * width * channels * item
             for panel in range(panels):
-                right = rows + panel * PANEL_BYTES
-                left = channels - panel * (PANEL_BYTES // item)
-                add_rows(right, channels * item, left, count, totals + panel * PANEL_BYTES, zero)
-                _depthwise_outer_panel(panel, right, left, numbers, count, addresses, sums, zero)
+                _depthwise_outer_panel(panel, right, numbers, images * rows * width, origin, sums, totals, zero)
 
 
 @helper
-def _depthwise_outer_panel(panel, right, left, numbers, count, addresses, sums, zero):
-    """All filter positions of one block of channels, over one block of pixels."""
+def _depthwise_outer_panel(panel, right, numbers, count, origin, sums, totals, zero):
+    """All filter positions of one panel of channels, over one block of pixels."""
     own = numbers + 8 * FIRST
-    channels, panels, block, taps = get(own + 48), get(own + 56), get(own + 80), get(own + 88)
-    step = channels * size_of(zero)
+    item = size_of(zero)
+    panels, taps, step = get(own + PANELS), get(own + TAP_COUNT), get(own + CHANNELS) * item
+    shift = panel * PANEL_BYTES
+    left = get(own + CHANNELS) - shift // item
+    add_rows(right + shift, step, left, count, totals + shift, zero)
     for tap in range(0, taps, TAPS):
-        tile = sums + ((tap // ROWS * panels + panel) * ROWS + tap % ROWS) * PANEL_BYTES
-        lists = addresses + tap * block * 8
-        depthwise_outer_tile(lists, block * 8, panel * PANEL_BYTES, right, step, count, zero, tile, left)
+        tile = sums + (tap * panels + panel * TAPS) * PANEL_BYTES
+        depthwise_outer_tile(
+            get(numbers + 48), origin + shift, get(numbers + 56) + tap * 8, right + shift, step, count, zero, tile, left
+        )  # fmt: skip

@@ -17,16 +17,16 @@ processing", 2006.
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
 import numpy as np
 
 from ._addresses import add_rows, get, size_of, zero_bytes
-from ._products import LEFT, OUT, Array, Carver, Dot, multiply, pack
+from ._blocks import one_to_one
+from ._dot import PANEL_BYTES, Dot, Places, multiply, pack
 from ._tasks import FIRST, At, Program, Stage, task_kernel
-from ._tiles import PANEL_BYTES
+from ._workspace import LEFT, OUT, Array, Carver
 
 BATCH = 256 * 1024
 """Elements of pieces that a batch of images has at most (one image may have more)."""
@@ -36,46 +36,43 @@ def input_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
     """See `conv.input_grad`."""
-    dot = _plan(x_shape, weight_shape, geometry)
     N, H, W, C = x_shape
-    itemsize = dtype.itemsize
+    O, KH, KW, _ = weight_shape
+    OH, OW = geometry.output_size((H, W), (KH, KW))
+    size = OH * OW * KH * KW * C  # of an image's pieces
+    together = max(1, min(N, BATCH // size))
     rows, step = _rows(x_shape, weight_shape, geometry)
     runs = _runs(x_shape, weight_shape, geometry)
     carver = Carver(dtype)
-    pieces = carver.take(dot.images, dot.out_size)
-    stage, packed = pack(dot, dtype, threads, carver, with_bias=False)
+    pieces = carver.take(together, size)
+    stage, packed = pack(_plan(together * OH * OW, weight_shape), dtype, carver, with_bias=False)
     stages = [stage]
-    for first in range(0, N, dot.images):
-        batch = dot._replace(images=min(dot.images, N - first))
-        grad, out = At(LEFT.operand, first * dot.source_size * itemsize), At(OUT.operand, first * H * W * C * itemsize)
-        stages += multiply(batch, dtype, threads, packed, False, grad, pieces)
-        numbers = (batch.images, dot.out_size, H, W * C, len(runs), step)
-        stages.append(Stage(fold, batch.images * dot.out_size, (pieces, out), (rows, runs), numbers))
-    return Program(dtype, threads, stages, carver.used)
+    begin = workspace = carver.used
+    for first in range(0, N, together):
+        carver.used = begin  # every batch uses the same memory
+        count = min(together, N - first)
+        grad = At(LEFT.operand, first * OH * OW * O * dtype.itemsize)
+        out = At(OUT.operand, first * H * W * C * dtype.itemsize)
+        dot = _plan(count * OH * OW, weight_shape)
+        stages += multiply(dot, dtype, threads, carver, packed, False, grad, pieces)
+        workspace = max(workspace, carver.used)
+        stages.append(Stage(fold, count * size, (pieces, out), (rows, runs), (count, size, H, W * C, len(runs), step)))
+    return Program(dtype, threads, stages, workspace)
 
 
-@functools.lru_cache(maxsize=64)
-def _plan(x_shape: Any, weight_shape: Any, geometry: Any) -> Dot:
-    """The product, for one batch of images."""
+def _plan(pixels: int, weight_shape: Any) -> Dot:
+    """The product: every pixel's gradients with all filters."""
     O, KH, KW, C = weight_shape
-    OH, OW = geometry.output_size(x_shape[1:3], (KH, KW))
-    pixels = np.arange(OH * OW, dtype=np.int64)
     size = KH * KW * C
     return Dot(
-        images=max(1, min(x_shape[0], BATCH // (OH * OW * size))),
-        source_size=OH * OW * O,
-        out_size=OH * OW * size,
-        table=pixels[None] * O,
-        pieces=1,
-        piece_step=0,
-        run=O,
-        targets=pixels * size,
+        grid=one_to_one(pixels, O),
+        side_by_side=True,
+        targets=Places(0, 0, size, 0),
         terms=np.arange(O, dtype=np.int64) * size,
         column_step=1,
         group_step=0,
         groups=1,
         columns=size,
-        group_run=O,
     )
 
 

@@ -21,9 +21,11 @@ from typing import Any, NamedTuple
 
 from . import conv_direct
 from ._addresses import add_elements, copy_bytes, get, size_of, zero_bytes
+from ._dot import dot_stages
 from ._emitter import lanes
-from ._products import BIAS, OUT, OUT_COLUMNS, RIGHT, Carver, dot_stages, outer_stages, product
+from ._outer import outer_stages
 from ._tasks import FIRST, Program, Stage, task_kernel
+from ._workspace import BIAS, LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, product
 
 
 class Widened(NamedTuple):
@@ -62,9 +64,8 @@ def forward_program(
         widen_filters, product(wide.weight_shape), (RIGHT, BIAS, weight, bias), (),
         (*_numbers(wide, weight_shape, geometry), with_bias),
     )  # fmt: skip
-    padding, source = conv_direct.pad(x_shape, plan, geometry, carver)
-    dot = dot_stages(plan.product, dtype, threads, carver, with_bias, relu, source, right=weight, bias=bias)
-    return Program(dtype, threads, [widen, *padding, *dot], carver.used)
+    dot = dot_stages(plan, dtype, threads, carver, with_bias, relu, right=weight, bias=bias)
+    return Program(dtype, threads, [widen, *dot], carver.used)
 
 
 def weight_grad_program(
@@ -75,13 +76,12 @@ def weight_grad_program(
     plan = conv_direct.weight_grad_plan(x_shape, wide.weight_shape, wide.geometry)
     carver = Carver(dtype)
     weight, bias = carver.take(*wide.weight_shape), carver.take(wide.weight_shape[0])
-    padding, source = conv_direct.pad(x_shape, plan, geometry, carver)
-    outer = outer_stages(plan.product, dtype, threads, carver, source, with_bias, weight, bias)
+    outer = outer_stages(plan, dtype, threads, carver, LEFT, with_bias, weight, bias)
     narrow = Stage(
         narrow_filters, product(wide.weight_shape), (weight, bias, OUT, OUT_COLUMNS), (),
         (*_numbers(wide, weight_shape, geometry), with_bias),
     )  # fmt: skip
-    return Program(dtype, threads, [*padding, *outer, narrow], carver.used)
+    return Program(dtype, threads, [*outer, narrow], carver.used)
 
 
 def _widen(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> Widened:

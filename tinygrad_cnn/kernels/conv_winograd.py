@@ -25,13 +25,14 @@ import functools
 from typing import Any, NamedTuple
 
 from ._addresses import get, put, size_of
+from ._blocks import find_square
+from ._dot import PANEL_BYTES, spread_bias
 from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
 from ._jit import helper
-from ._products import BIAS, LEFT, OUT, RIGHT, Carver, zero_row
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, task_kernel
-from ._tiles import PANEL_BYTES, find_square, spread_bias
 from ._winograd import transform_filter, transform_input, transform_output
+from ._workspace import BIAS, LEFT, OUT, RIGHT, Carver, zero_row
 from .conv_winograd_weight import weight_grad_program
 
 CACHE_BYTES = 320 * 1024
@@ -66,7 +67,7 @@ def plan(
     """Cut the output into tiles, and the tiles into tasks."""
     tiles = (-(-target[0] // m), -(-target[1] // m))
     fitting = CACHE_BYTES // ((m + 2) ** 2 * source[2] * 4)
-    block = max(2 * ROWS, min(16 * ROWS, fitting // ROWS * ROWS))
+    block = max(24, min(96, fitting // ROWS * ROWS))
     return Plan(m, images, source, target, padding, tiles, block)
 
 
@@ -295,21 +296,23 @@ def _multiply(panel, count, numbers, transformed, products, addresses, zero):
     own = numbers + 8 * FIRST
     item = size_of(zero)
     channels, filters, m, block = get(own + 40), get(own + 64), get(own + 112), get(own + 104)
-    positions = (m + 2) * (m + 2)
     panels = (filters * item + PANEL_BYTES - 1) // PANEL_BYTES
-    left = addresses + (positions + m * m * block) * 8
-    begin, end = left + ROWS * 8, left + 2 * ROWS * 8
+    rows = addresses + ((m + 2) * (m + 2) + m * m * block) * 8
+    targets, pieces = rows + ROWS * 8, rows + 2 * ROWS * 8
     for row in range(ROWS):
-        put(begin + row * 8, get(numbers + 8))
+        put(rows + row * 8, row * channels * item)
+        put(targets + row * 8, row * PANEL_BYTES)
+    put(pieces, 0)
     width = PANEL_BYTES // item
-    for position in range(positions):
+    for position in range((m + 2) * (m + 2)):
         weights = get(numbers + 16) + (position * panels + panel) * channels * PANEL_BYTES
-        for t in range(0, count, ROWS):
-            for row in range(ROWS):
-                tile = position * block + min(t + row, count - 1)
-                put(left + row * 8, transformed + tile * channels * item)
-                put(end + row * 8, products + tile * PANEL_BYTES)
-            dot_tile(2, left, 0, 0, 0, 1, channels, weights, begin, lowest_of(zero), end, 0, width)
+        # A block has room for whole tiles: what the last one computes too much, nobody reads.
+        for t in range(position * block, position * block + count, ROWS):
+            origin, target = transformed + t * channels * item, products + t * PANEL_BYTES
+            dot_tile(
+                2, rows, origin, pieces, 1, channels, weights, get(numbers + 8), 0, lowest_of(zero), targets, target,
+                width,
+            )  # fmt: skip
 
 
 @helper

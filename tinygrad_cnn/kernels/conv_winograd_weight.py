@@ -22,13 +22,15 @@ from typing import Any
 import numpy as np
 
 from ._addresses import add_rows, get, put, size_of, zero_bytes
+from ._blocks import find_square
+from ._dot import PANEL_BYTES
 from ._emitter import VECTOR_BYTES, VECTORS, panel_width
 from ._jit import helper
-from ._products import CHUNKS, LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, round_up, zero_row
-from ._simd import ROWS, outer_tile
+from ._outer import CHUNKS, place_columns
+from ._simd import OUTER_ROWS, outer_tile
 from ._tasks import FIRST, MULTIPLY_ADDS, Program, Stage, task_kernel
-from ._tiles import PANEL_BYTES, TILE_OF_INT64, find_square, place_columns
 from ._winograd import transform_grad, transform_input, transform_sums
+from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, round_up, zero_row
 
 CACHE_BYTES = 512 * 1024
 """Bytes of transformed pixels and gradients that a block of tiles has, if it is not to be too small."""
@@ -46,9 +48,9 @@ def weight_grad_program(
     OH, OW = geometry.output_size((H, W), (3, 3))
     down, across = -(-OH // m), -(-OW // m)
     positions, item, width = (m + 2) ** 2, dtype.itemsize, panel_width(dtype)
-    panels, units = -(-O // width), -(-C // ROWS)
+    panels, units = -(-O // width), -(-C // OUTER_ROWS)
     tiles = N * down * across
-    size = positions * units * panels * ROWS * width
+    size = positions * units * panels * OUTER_ROWS * width
     chunks = max(1, min(CHUNKS, SUMS_BYTES // (size * item), tiles // 8))
     block = CACHE_BYTES // (positions * (C + panels * width) * item)
     block = max(24, min(96, round_up(block, 8), -(-tiles // chunks)))
@@ -59,7 +61,7 @@ def weight_grad_program(
     buffers = carver.take(threads, buffer)
     listed = positions + m * m + block
     addresses = carver.take_int64(threads, listed)
-    terms = np.minimum(np.arange(units * ROWS, dtype=np.int64), C - 1) * item
+    terms = np.minimum(np.arange(units * OUTER_ROWS, dtype=np.int64), C - 1) * item
     stages = [
         Stage(
             winograd_outer_products, tiles * positions * C * O // MULTIPLY_ADDS,
@@ -84,10 +86,10 @@ def winograd_outer_products(worker, workers, numbers, zero):
     """``S[ξ] = V[ξ]ᵀ @ Y[ξ]`` by chunks of tiles, which are dealt to the workers in turn.
 
     Floats: ``x (N, H, W, C)``; ``zeros``, as many as a pixel has channels; ``grad (N, OH, OW, O)``; ``buffers (workers,
-    …)``, scratch for V and Y; ``sums (chunks, n·n, units, panels, 6, width)``, written, a unit being 6 channels of x;
-    ``column_sums (chunks, panels, width)``, written: the chunk's sum of ``grad``.
-    Ints: ``terms (units · 6,)``, bytes from a pixel's beginning to each channel, the last ones repeating; ``addresses
-    (workers, …)``, scratch.
+    …)``, scratch for V and Y; ``sums (chunks, n·n, units, panels, tile, width)``, written, a unit being a tile of x's
+    channels; ``column_sums (chunks, panels, width)``, written: the chunk's sum of ``grad``.
+    Ints: ``terms (units · tile,)``, bytes from a pixel's beginning to each channel, the last ones repeating;
+    ``addresses (workers, …)``, scratch.
     Numbers: chunks, N, H, W, C, OH, OW, O, padding, tiles of an image down and across, m, tiles per block, units,
     panels, elements per buffer, addresses per worker.
     """
@@ -96,7 +98,7 @@ def winograd_outer_products(worker, workers, numbers, zero):
     chunks, m, block = get(own), get(own + 96), get(own + 104)
     tiles = get(own + 8) * get(own + 80) * get(own + 88)
     positions, panels = (m + 2) * (m + 2), get(own + 120)
-    chunk_bytes = positions * get(own + 112) * panels * ROWS * PANEL_BYTES
+    chunk_bytes = positions * get(own + 112) * panels * OUTER_ROWS * PANEL_BYTES
     pixels = get(numbers + 24) + worker * get(own + 128) * item
     grads = pixels + positions * block * get(own + 32) * item
     addresses = get(numbers + 56) + worker * get(own + 136) * 8
@@ -154,7 +156,8 @@ def _transform_grads(tile, t, numbers, addresses, grads, totals, zero):
     step = panels * block * PANEL_BYTES
     for vector in range(O * item // VECTOR_BYTES):
         panel, side = vector // VECTORS, vector % VECTORS
-        target = grads + (panel * block + t) * PANEL_BYTES + side * VECTOR_BYTES
+        row = VECTOR_BYTES if O - panel * width <= width // VECTORS else PANEL_BYTES
+        target = grads + panel * block * PANEL_BYTES + t * row + side * VECTOR_BYTES
         if m == 4:
             transform_grad(4, addresses, vector * VECTOR_BYTES, target, step, zero)
         else:
@@ -170,20 +173,20 @@ def _add_products(count, numbers, addresses, pixels, grads, sums, zero):
     units, panels = get(own + 112), get(own + 120)
     width = PANEL_BYTES // item
     for t in range(count):
-        put(addresses + t * 8, pixels + t * C * item)
+        put(addresses + t * 8, t * C * item)
     tile = sums
     for position in range((m + 2) * (m + 2)):
-        shift = position * block * C * item
+        origin = pixels + position * block * C * item
         right = grads + position * panels * block * PANEL_BYTES
         for unit in range(units):
-            offsets = get(numbers + 48) + unit * TILE_OF_INT64
+            offsets = get(numbers + 48) + unit * OUTER_ROWS * 8
             for panel in range(panels):
                 rows = right + panel * block * PANEL_BYTES
                 if O - panel * width > width // VECTORS:
-                    outer_tile(2, addresses, shift, offsets, rows, count, zero, tile)
+                    outer_tile(2, addresses, origin, offsets, rows, count, zero, tile)
                 else:
-                    outer_tile(1, addresses, shift, offsets, rows, count, zero, tile)
-                tile += ROWS * PANEL_BYTES
+                    outer_tile(1, addresses, origin, offsets, rows, count, zero, tile)
+                tile += OUTER_ROWS * PANEL_BYTES
 
 
 @task_kernel
@@ -197,33 +200,33 @@ def finish_weight_grad(worker, workers, numbers, zero):
     own = numbers + 8 * FIRST
     chunks, m, panels, units = get(own), get(own + 24), get(own + 40), get(own + 48)
     positions = (m + 2) * (m + 2)
-    unit_bytes = panels * ROWS * PANEL_BYTES
+    unit_bytes = panels * OUTER_ROWS * PANEL_BYTES
     width = PANEL_BYTES // size_of(zero)
     for unit in range(units * worker // workers, units * (worker + 1) // workers):
         for position in range(positions):
             here = get(numbers) + (position * units + unit) * unit_bytes
             for chunk in range(1, chunks):
                 other = here + chunk * positions * units * unit_bytes
-                for row in range(panels * ROWS):
+                for row in range(panels * OUTER_ROWS):
                     add_rows(other + row * PANEL_BYTES, PANEL_BYTES, width, 1, here + row * PANEL_BYTES, zero)
         _finish_unit(unit, numbers, zero)
     if worker == 0 and get(own + 56):
-        place_columns(numbers, zero)
+        place_columns(get(numbers + 8), get(numbers + 24), chunks, 1, get(own + 32), panels, zero)
 
 
 @helper
 def _finish_unit(unit, numbers, zero):
-    """Transform the sums of 6 channels, and write their gradients for all filters."""
+    """Transform the sums of a tile of channels, and write their gradients for all filters."""
     own = numbers + 8 * FIRST
     item = size_of(zero)
     C, m, O, panels, units = get(own + 16), get(own + 24), get(own + 32), get(own + 40), get(own + 48)
-    unit_bytes = panels * ROWS * PANEL_BYTES
+    unit_bytes = panels * OUTER_ROWS * PANEL_BYTES
     lane_count = VECTOR_BYTES // item
-    for row in range(min(ROWS, C - unit * ROWS)):
+    for row in range(min(OUTER_ROWS, C - unit * OUTER_ROWS)):
         for vector in range(O // lane_count):
-            place = (vector // VECTORS * ROWS + row) * PANEL_BYTES + vector % VECTORS * VECTOR_BYTES
+            place = (vector // VECTORS * OUTER_ROWS + row) * PANEL_BYTES + vector % VECTORS * VECTOR_BYTES
             source = get(numbers) + unit * unit_bytes + place
-            target = get(numbers + 16) + (vector * lane_count * 9 * C + unit * ROWS + row) * item
+            target = get(numbers + 16) + (vector * lane_count * 9 * C + unit * OUTER_ROWS + row) * item
             if m == 4:
                 transform_sums(4, source, units * unit_bytes, target, 9 * C * item, C * item, zero)
             else:

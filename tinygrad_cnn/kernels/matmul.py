@@ -16,9 +16,14 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from ._addresses import address
+from ._blocks import one_to_one
+from ._dot import Dot, Places, dot_stages
 from ._jit import get_num_threads, kernel
-from ._products import LEFT, Carver, Dot, Outer, dot_stages, outer_stages
+from ._outer import Outer, outer_stages
+from ._rows import row_dot
 from ._tasks import MULTIPLY_ADDS, Program
+from ._workspace import LEFT, Carver
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -100,10 +105,7 @@ def few_rows(a, b, bias, relu, out):
     for l in prange(b.shape[0]):
         start = bias[l] if bias.size else zero
         for m in range(M):
-            total = zero
-            for k in range(K):
-                total += a[m, k] * b[l, k]
-            total += start
+            total = row_dot(address(a) + m * K * a.itemsize, address(b) + l * K * b.itemsize, K, zero) + start
             out[m, l] = zero if relu and total <= 0 else total
 
 
@@ -138,16 +140,9 @@ def _plan(a_shape: tuple[int, ...], b_shape: tuple[int, ...], trans_a: bool, tra
     if 0 in (M, K, L):
         return None
     if trans_a:
-        # Rows of the sum are "pixels", a's columns the left terms.
-        pixels = np.arange(K, dtype=np.int64)[None] * M
-        return Outer(
-            images=1, source_size=0, table=pixels, terms=np.arange(M, dtype=np.int64), groups=1, columns=L,
-            group_run=M, term_step=L, column_step=1, group_step=0,
-        )  # fmt: skip
-    rows = np.arange(M, dtype=np.int64)
+        return Outer(one_to_one(K, M), groups=1, columns=L, term_step=L, column_step=1, group_step=0)
     terms = np.arange(K, dtype=np.int64)
     return Dot(
-        images=1, source_size=0, out_size=0, table=rows[None] * K, pieces=1, piece_step=0, run=K, targets=rows * L,
-        terms=terms if trans_b else terms * L, column_step=K if trans_b else 1, group_step=0, groups=1, columns=L,
-        group_run=K,
+        one_to_one(M, K), side_by_side=True, targets=Places(0, 0, L, 0), terms=terms if trans_b else terms * L,
+        column_step=K if trans_b else 1, group_step=0, groups=1, columns=L,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from numba import prange
 
 from ._addresses import address
 from ._channels import grad_sums, input_grad, moments, normalise
-from ._jit import exact_helper, exact_kernel
+from ._jit import helper, kernel
 
 CHUNK = 8192
 """Elements in a chunk, unless that were fewer than `LEAST_ROWS` rows."""
@@ -34,7 +34,7 @@ def chunks(rows: int, channels: int) -> int:
     return max(1, -(-rows // max(LEAST_ROWS, CHUNK // max(channels, 1))))
 
 
-@exact_kernel
+@kernel
 def batch_norm(x, weight, bias, eps, momentum, partial, running_mean, running_var, mean, s, y):
     """Normalise with the statistics of the batch.
 
@@ -73,7 +73,7 @@ def batch_norm(x, weight, bias, eps, momentum, partial, running_mean, running_va
         normalise(rows, out, step, high - low, C, address(mean), scale, shift, zero)
 
 
-@exact_helper
+@helper
 def _merge(partial, M):
     """Merge all chunks' means and squared deviations into those of the first one."""
     count, _, C = partial.shape
@@ -89,7 +89,7 @@ def _merge(partial, M):
         partial[0, 1, c] = squares
 
 
-@exact_kernel
+@kernel
 def batch_norm_grad(grad, x, weight, mean, s, factor, partial, out, out_weight, out_bias):
     """The gradients by x, weight and bias.
 
@@ -130,7 +130,7 @@ def batch_norm_grad(grad, x, weight, mean, s, factor, partial, out, out_weight, 
         )  # fmt: skip
 
 
-@exact_kernel
+@kernel
 def scale_and_shift(x, scale, shift, out):
     """``out[r, c] = x[r, c]·scale[c] + shift[c]``.
 

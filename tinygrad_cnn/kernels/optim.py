@@ -23,7 +23,7 @@ import numpy as np
 from numba import prange
 
 from ._addresses import elements
-from ._jit import exact_helper, exact_kernel, get_num_threads
+from ._jit import get_num_threads, helper, kernel
 from ._memory import Array, flat_views, in_layout_of
 
 START, SIZE, GRAD, PARAMETER, STATE = range(5)
@@ -164,7 +164,7 @@ def adam(
     adam_steps.run(8 * batch.size, batch.table, scales, get_num_threads(), *scalars, batch.dtype.type(0))
 
 
-@exact_kernel
+@kernel
 def sgd_steps(table, shares, workers, sign, weight_decay, momentum, nesterov, lr, zero):
     """The formula of `sgd` for all parameters of a batch.
 
@@ -191,14 +191,14 @@ def sgd_steps(table, shares, workers, sign, weight_decay, momentum, nesterov, lr
                     _sgd(grad, sign, weight_decay, lr, p)
 
 
-@exact_helper
+@helper
 def _part(row, low, high):
     """Which elements of a parameter lie among the elements ``low`` to ``high`` of all: (the first, how many)."""
     begin, end = max(low, row[START]), min(high, row[START] + row[SIZE])
     return begin - row[START], end - begin
 
 
-@exact_helper
+@helper
 def _sgd(grad, sign, weight_decay, lr, p):
     """Without momentum. Shapes: (n,). The condition keeps 0·infinity out, and the compiler takes it out of the loop."""
     number = p.dtype.type
@@ -208,7 +208,7 @@ def _sgd(grad, sign, weight_decay, lr, p):
         p[i] -= lr * (g if weight_decay == 0 else g + weight_decay * p[i])
 
 
-@exact_helper
+@helper
 def _sgd_with_momentum(grad, sign, weight_decay, keep, add, momentum, nesterov, lr, p, buffer):
     """``buffer = keep·buffer + add·g``; where ``keep`` is 0, the buffer is not used. Shapes: (n,)."""
     number = p.dtype.type
@@ -223,7 +223,7 @@ def _sgd_with_momentum(grad, sign, weight_decay, keep, add, momentum, nesterov, 
         p[i] -= lr * (g + momentum * b if nesterov else b)
 
 
-@exact_kernel
+@kernel
 def adam_steps(table, scales, workers, sign, shrink, decay, beta1, beta2, eps, amsgrad, zero):
     """The formula of `adam` for all parameters of a batch.
 
@@ -255,7 +255,7 @@ def adam_steps(table, scales, workers, sign, shrink, decay, beta1, beta2, eps, a
                     _adam(grad, sign, shrink, decay, beta1, beta2, step_size, growth, eps, p, m, v)
 
 
-@exact_helper
+@helper
 def _adam(grad, sign, shrink, decay, beta1, beta2, step_size, growth, eps, p, m, v):
     """Some elements of one parameter. Shapes: (n,)."""
     number = p.dtype.type
@@ -274,7 +274,7 @@ def _adam(grad, sign, shrink, decay, beta1, beta2, step_size, growth, eps, p, m,
         p[i] = value - step_size * (first / (np.sqrt(second) * growth + eps))
 
 
-@exact_helper
+@helper
 def _amsgrad(grad, sign, shrink, decay, beta1, beta2, step_size, growth, eps, p, m, v, v_max):
     """As `_adam`, with the largest ``v`` so far in the denominator. Shapes: (n,)."""
     number = p.dtype.type

@@ -1,0 +1,279 @@
+"""Sums of outer products over pixels: weight gradients.
+
+    out[k, l] = Σ_t row_t[k] · rows[t, l],     and the sums of the right rows,  Σ_t rows[t, l]
+
+The left rows are windows as in `_dot`, read in place or from patches; the right ones are the output's gradients. A
+tile is some *terms* k, each with its offset from the pixel, by the columns of a panel; terms of all filter positions
+and channels are numbered through, so that few channels fill tiles as well as many.
+
+**Blocking.** A block's right rows are packed, `PACKED` at a time, into panels that stay in the L1 cache while all tiles
+pass over them.
+
+**Threads.** The pixels are cut into a number of chunks that depends on the shapes alone; each chunk has sums of its
+own, which `sum_chunks` adds in order: the bits are those of one thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _blocks
+from ._addresses import add_rows, copy_element, copy_row, get, size_of, zero_bytes
+from ._blocks import Grid, block_at, see
+from ._dot import PANEL_BYTES, vectors_for
+from ._emitter import panel_width
+from ._jit import helper
+from ._simd import OUTER_ROWS, outer_tile
+from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, At, Stage, task_kernel
+from ._workspace import OUT, OUT_COLUMNS, RIGHT, Carver, round_up
+
+BLOCK = 192
+"""Pixels in a block, at most about."""
+
+PACKED = 96
+"""Right rows packed at a time: with the pixels that they meet they stay in an L1 cache of 32 KB."""
+
+CHUNKS = 16
+"""Most chunks that a sum over pixels is cut into: enough for 16 threads, whatever the number of threads is."""
+
+SUMS_BYTES = 256 * 1024
+"""Bytes of a chunk's sums that a task adds to: they stay in the L2 cache."""
+
+
+class Outer(NamedTuple):
+    """``out[k, l] = Σ_{n, t} window(n, t)[k] · rows[n, t, l]``."""
+
+    grid: Grid
+    groups: int
+    columns: int  # per group
+    term_step: int  # steps in the output
+    column_step: int
+    group_step: int
+
+    @property
+    def terms(self) -> int:
+        """K: filter positions times channels of a group."""
+        vertical, horizontal = self.grid.vertical, self.grid.horizontal
+        return len(vertical.taps) * len(horizontal.taps) * self.grid.channels // self.groups
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds."""
+        return self.grid.pixels * self.terms * self.groups * self.columns
+
+
+def outer_stages(
+    outer: Outer,
+    dtype: Any,
+    threads: int,
+    carver: Carver,
+    left: At,
+    with_columns: bool,
+    out: At = OUT,
+    out_columns: At = OUT_COLUMNS,
+) -> list[Stage]:
+    """Sum in chunks, then add up the chunks; ``with_columns`` also sums the right rows, into ``out_columns``."""
+    itemsize, width = np.dtype(dtype).itemsize, panel_width(dtype)
+    blocks = outer.grid.cut(block_pixels(outer.grid), itemsize, whole_rows=True)
+    per_group, tiles = -(-outer.columns // width), -(-outer.terms // OUTER_ROWS)
+    units, panels = outer.groups * tiles, outer.groups * per_group
+    chunks, splits = outer_tasks(outer, blocks.total, dtype)
+    size = chunks * units * per_group * OUTER_ROWS * width
+    sums, column_sums = carver.take(size), carver.take(chunks, panels, width)
+    patch = round_up(blocks.patch_size, 64 // itemsize)
+    scratch = carver.take(threads, patch + PACKED * width)
+    channels = np.arange(outer.grid.channels // outer.groups)
+    terms = (blocks.pieces()[..., None] + channels).reshape(-1)
+    # The last tile's missing terms repeat its last one: computed, and never looked at.
+    terms = terms[np.minimum(np.arange(tiles * OUTER_ROWS), outer.terms - 1)]
+    tasks = chunks * splits
+    step = max(threads, tasks * LAUNCH_WORK // max(1, outer.work))
+    stages = [
+        Stage(
+            outer_products, min(step, tasks) * outer.work // (tasks * MULTIPLY_ADDS),
+            (left, RIGHT, scratch, sums, column_sums), (blocks.table() * itemsize, terms * itemsize),
+            (first, first + step, *blocks.numbers, blocks.total, outer.groups, outer.columns, per_group, tiles, chunks,
+             splits, len(channels), patch + PACKED * width, patch),
+        )
+        for first in range(0, tasks, step)
+    ]  # fmt: skip
+    return [
+        *stages,
+        Stage(
+            sum_chunks, size, (sums, column_sums, out, out_columns), (),
+            (chunks, outer.groups, outer.terms, outer.columns, per_group,
+             outer.term_step, outer.column_step, outer.group_step, with_columns, OUTER_ROWS),
+        ),
+    ]  # fmt: skip
+
+
+def block_pixels(grid: Grid) -> int:
+    """Pixels in a block, about: fewer than `BLOCK` where there would be fewer blocks than `CHUNKS`."""
+    return max(BLOCK // 4, min(BLOCK, grid.pixels // CHUNKS))
+
+
+def outer_tasks(outer: Outer, blocks: int, dtype: Any) -> tuple[int, int]:
+    """How many chunks the blocks, and how many parts the left terms, are cut into: by the shapes alone.
+
+    Small results are summed in up to `CHUNKS` chunks, each with sums of its own. A result so large that a chunk's
+    sums would leave the L2 cache is cut by terms first, and a result cut into enough parts needs no chunks.
+    """
+    units = outer.groups * -(-outer.terms // OUTER_ROWS)
+    size = units * OUTER_ROWS * round_up(outer.columns, panel_width(dtype)) * np.dtype(dtype).itemsize
+    splits = max(1, min(units, -(-size // SUMS_BYTES)))
+    chunks = max(1, min(blocks, CHUNKS // min(splits, CHUNKS)))
+    return chunks, splits
+
+
+BLOCKS = 16
+(
+    COUNT, GROUPS, COLUMNS, PER_GROUP, TILES, CHUNK_COUNT, SPLITS, GROUP_RUN, SCRATCH, PATCH,
+) = range(BLOCKS + _blocks.NUMBERS_BYTES, BLOCKS + _blocks.NUMBERS_BYTES + 8 * 10, 8)  # fmt: skip
+"""Where the numbers of `outer_products` lie."""
+
+
+@task_kernel
+def outer_products(worker, workers, numbers, zero):
+    """``sums[k, :] = Σ_t row_t[k] · rows[t, :]``, by chunks of blocks.
+
+    A task is a chunk and a range of units, a unit being a (group, tile of terms).
+
+    Floats: ``source``, that the left rows lie in; ``rows (pixels, groups · columns)``, the right ones; ``scratch
+    (workers, …)``: a patch, packed rows; ``sums (chunks, units, panels per group, tile, width)``, written;
+    ``column_sums (chunks, groups · panels per group, width)``, written: the chunk's sum of ``rows``.
+    Ints: ``table (pixels of a block,)``, bytes from where a block is read from to its pixels; ``terms (tiles of terms
+    · tile,)``, bytes from a pixel to each of its terms, the last ones repeating.
+    Numbers: first task, task after the last, those of the blocks, number of blocks, groups, columns per group, panels
+    per group, tiles of terms, chunks, splits of the units, elements per group in a pixel of the source, elements of
+    scratch per worker, of these in the patch.
+    """
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    blocks, chunks, splits = get(own + COUNT), get(own + CHUNK_COUNT), get(own + SPLITS)
+    units, panels = get(own + GROUPS) * get(own + TILES), get(own + GROUPS) * get(own + PER_GROUP)
+    unit_bytes = get(own + PER_GROUP) * OUTER_ROWS * PANEL_BYTES
+    patch = get(numbers + 16) + worker * get(own + SCRATCH) * item
+    height, width = get(own + BLOCKS + _blocks.IMAGE_ROWS), get(own + BLOCKS + _blocks.IMAGE_COLUMNS)
+    pixel = get(own + GROUPS) * get(own + COLUMNS) * item
+    for task in range(get(own) + worker, min(get(own + 8), chunks * splits), workers):
+        chunk, split = task // splits, task % splits
+        low, high = units * split // splits, units * (split + 1) // splits
+        sums = get(numbers + 24) + chunk * units * unit_bytes
+        zero_bytes(sums + low * unit_bytes, (high - low) * unit_bytes)
+        totals = 0
+        if split == 0:
+            totals = get(numbers + 32) + chunk * panels * PANEL_BYTES
+            zero_bytes(totals, panels * PANEL_BYTES)
+        for block in range(blocks * chunk // chunks, blocks * (chunk + 1) // chunks):
+            place = block_at(block, own + BLOCKS)
+            origin = see(own + BLOCKS, place, get(numbers), patch, zero)
+            image, row, _, images, rows = place
+            right = get(numbers + 8) + (image * height + row) * width * pixel
+            count = images * rows * width
+            for first in range(0, count, PACKED):
+                here = right + first * pixel
+                _add_block(
+                    numbers, zero, origin, first, min(PACKED, count - first), here, low, high, sums, totals, patch
+                )
+
+
+@helper
+def _add_block(numbers, zero, origin, first, count, right, low, high, sums, totals, patch):
+    """Add the outer products of ``count`` pixels of a block to the units ``low`` to ``high``."""
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    groups, columns, per_group, tiles = get(own + GROUPS), get(own + COLUMNS), get(own + PER_GROUP), get(own + TILES)
+    packed = patch + get(own + PATCH) * item
+    sources = get(numbers + 48) + first * 8
+    width = PANEL_BYTES // item
+    for panel in range(groups * per_group):
+        group, column = panel // per_group, panel % per_group * width
+        vectors = vectors_for(columns - column, zero)
+        row = right + (group * columns + column) * item
+        if totals:
+            add_rows(row, groups * columns * item, columns - column, count, totals + panel * PANEL_BYTES, zero)
+        begin, end = max(low, group * tiles), min(high, (group + 1) * tiles)
+        if begin >= end:
+            continue
+        for t in range(count):
+            source = row + t * groups * columns * item
+            if vectors == 1:
+                copy_row(1, source, packed + t * PANEL_BYTES // 2, columns - column, zero)
+            else:
+                copy_row(2, source, packed + t * PANEL_BYTES, columns - column, zero)
+        there = origin + group * get(own + GROUP_RUN) * item
+        for unit in range(begin, end):
+            tile = sums + (unit * per_group + panel % per_group) * OUTER_ROWS * PANEL_BYTES
+            offsets = get(numbers + 56) + unit % tiles * OUTER_ROWS * 8
+            if vectors == 1:
+                outer_tile(1, sources, there, offsets, packed, count, zero, tile)
+            else:
+                outer_tile(2, sources, there, offsets, packed, count, zero, tile)
+
+
+@task_kernel
+def sum_chunks(worker, workers, numbers, zero):
+    """Add the chunks of `outer_products` in order and put the sums where they belong. Workers share the units.
+
+    Floats: ``sums (chunks, units, panels per group, tile, width)``, a unit being a (group, tile of terms), and
+    ``column_sums (chunks, groups · panels per group, width)``, whose first chunks are overwritten; ``out``, written;
+    ``out_columns (groups · columns,)``, written if wanted.
+    Numbers: chunks, groups, terms, columns per group, panels per group, elements in ``out`` from term to term, from
+    column to column and from group to group, 1 if ``out_columns`` is wanted, terms in a tile.
+    """
+    own = numbers + 8 * FIRST
+    chunks, groups, per_group, tile = get(own), get(own + 8), get(own + 32), get(own + 72)
+    units = groups * ((get(own + 16) + tile - 1) // tile)
+    rows = per_group * tile
+    step = units * rows * PANEL_BYTES
+    width = PANEL_BYTES // size_of(zero)
+    for unit in range(units * worker // workers, units * (worker + 1) // workers):
+        here = get(numbers) + unit * rows * PANEL_BYTES
+        for row in range(rows):
+            total = here + row * PANEL_BYTES
+            add_rows(total + step, step, width, chunks - 1, total, zero)
+        _place_unit(unit, here, numbers, zero)
+    if worker == 0 and get(own + 64):
+        place_columns(get(numbers + 8), get(numbers + 24), chunks, groups, get(own + 24), per_group, zero)
+
+
+@helper
+def _place_unit(unit, sums, numbers, zero):
+    """Write one unit's sums, (panels, tile, width), to their places in ``out``."""
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    width = PANEL_BYTES // item
+    terms, columns, tile = get(own + 16), get(own + 24), get(own + 72)
+    term_step, column_step, group_step = get(own + 40), get(own + 48), get(own + 56)
+    tiles = (terms + tile - 1) // tile
+    term = unit % tiles * tile
+    start = get(numbers + 16) + (unit // tiles * group_step + term * term_step) * item
+    for column in range(columns):
+        source = sums + (column // width * tile * width + column % width) * item
+        target = start + column * column_step * item
+        for m in range(min(tile, terms - term)):
+            copy_element(source + m * PANEL_BYTES, target + m * term_step * item, zero)
+
+
+@helper
+def place_columns(column_sums, out, chunks, groups, columns, per_group, zero):
+    """The sums of the right rows: all chunks' added, without the panels' filling.
+
+    Args:
+        column_sums: Address of (chunks, groups · panels per group, width), the first chunk overwritten.
+        out: Address of (groups · columns,), written.
+        chunks, groups, columns, per_group: Columns and panels are per group.
+        zero: Any value of the dtype.
+    """
+    item = size_of(zero)
+    width = PANEL_BYTES // item
+    step = groups * per_group * PANEL_BYTES
+    for panel in range(groups * per_group):
+        here = column_sums + panel * PANEL_BYTES
+        add_rows(here + step, step, width, chunks - 1, here, zero)
+        first = panel % per_group * width
+        for column in range(min(width, columns - first)):
+            target = out + (panel // per_group * columns + first + column) * item
+            copy_element(here + column * item, target, zero)

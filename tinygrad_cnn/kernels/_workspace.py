@@ -1,0 +1,53 @@
+"""What the stages of a program refer to: the operands, scratch memory cut out of the workspace, and rows of zeros."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from ._tasks import At
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+LEFT, RIGHT, BIAS, WORKSPACE, OUT, OUT_COLUMNS = map(At, range(6))
+"""The operands of every program: two factors, what is added, scratch memory, the result, sums of the right rows."""
+
+
+class Carver:
+    """Cuts a workspace into arrays that each begin on a 64-byte line, if the workspace does."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.itemsize = np.dtype(dtype).itemsize
+        self.used = 0  # elements
+
+    def take(self, *shape: int) -> At:
+        """Where the next array begins."""
+        place = At(WORKSPACE.operand, self.used * self.itemsize)
+        line = 64 // self.itemsize
+        self.used += round_up(product(shape), line)
+        return place
+
+    def take_int64(self, *shape: int) -> At:
+        """The same for an array of int64."""
+        return self.take(product(shape) * 8 // self.itemsize)
+
+
+@functools.lru_cache(maxsize=64)
+def zero_row(size: int, dtype: Any) -> Array:
+    """Zeros that padding is read from. Never written."""
+    return np.zeros(max(1, size), dtype)
+
+
+def round_up(value: int, step: int) -> int:
+    """The smallest multiple of ``step`` that is not below ``value``."""
+    return -(-value // step) * step
+
+
+def product(shape: tuple[int, ...]) -> int:
+    """Number of elements."""
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size
