@@ -11,6 +11,7 @@ from tests.kernels.test_conv_kernels import python
 from tinygrad_cnn import kernels
 
 SIZES = st.one_of(st.integers(0, 40), st.sampled_from([64, 127, 300]))
+TERMS = st.one_of(SIZES, st.just(kernels.matmul.MANY_TERMS + 3))
 
 
 def product(a: np.ndarray, b: np.ndarray, trans_a: bool, trans_b: bool, bias: np.ndarray, relu: bool) -> np.ndarray:
@@ -22,7 +23,7 @@ def product(a: np.ndarray, b: np.ndarray, trans_a: bool, trans_b: bool, bias: np
     return out
 
 
-@given(SIZES, SIZES, SIZES, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 99))
+@given(SIZES, TERMS, SIZES, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 99))
 def test_product(M: int, K: int, L: int, trans_a: bool, trans_b: bool, with_bias: bool, relu: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for dtype, limit in ((np.float32, 2e-6), (np.float64, 1e-14)):

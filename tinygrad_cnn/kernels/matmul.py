@@ -4,8 +4,8 @@
 
 OpenBLAS splits the work by the number of threads, and with it the order of the sums (8 of 12 shapes gave different
 bits over 1 to 4 threads), and its spinning workers fight Numba's. Here a product is a convolution with a 1x1 filter
-(`dot_products`: a layer's output and its input gradient), or the weight gradient of one where the sum runs over the
-rows (`outer_products`: a layer's weight gradient).
+(`dot_products`). Where the sum runs over rows (a layer's weight gradient) the left matrix, which is the smaller one, is
+transposed first; or, where there are many rows, they are summed in chunks (`outer_products`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,24 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from ._addresses import address
+from ._addresses import address, copy_element, get, size_of
 from ._blocks import one_to_one
 from ._dot import Dot, Places, dot_stages
+from ._emitter import VECTOR_BYTES
 from ._jit import get_num_threads, kernel
 from ._outer import Outer, outer_stages
 from ._rows import row_dot
-from ._tasks import MULTIPLY_ADDS, Program
+from ._simd import transpose_block
+from ._tasks import FIRST, MULTIPLY_ADDS, Program, Stage, task_kernel
 from ._workspace import LEFT, Carver
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FEW_ROWS = 4
 """Up to this many rows, a product with a transposed matrix reads that matrix in place."""
+
+MANY_TERMS = 2048
+"""From here on a sum over rows is cut into chunks: for threads to share, and because a sum of many terms rounds more."""
 
 
 def workspace_size(a_shape: tuple[int, ...], b_shape: tuple[int, ...], trans_a: bool, trans_b: bool, dtype: Any) -> int:
@@ -70,12 +75,13 @@ def matmul(
     while program is not None and program.workspace > workspace.size and threads > 1:
         threads -= 1
         program = _program(a.shape, b.shape, trans_a, trans_b, a.dtype, threads, *options)
-    if program is not None:
+    outer = _is_outer(a.shape, trans_a)
+    if program is None:
+        out[...] = 0
+    else:
         # An outer product reads its right operand in rows.
-        program(a, np.ascontiguousarray(b.T) if trans_a and trans_b else b, bias, workspace, out)
-    if program is None or trans_a:
-        if program is None:
-            out[...] = 0
+        program(a, np.ascontiguousarray(b.T) if trans_b and outer else b, bias, workspace, out)
+    if program is None or outer:
         if bias.size:
             out += bias
         if relu:
@@ -121,28 +127,50 @@ def _program(
     relu: bool,
 ) -> Program | None:
     """The stages of the product, or None for a sum over nothing."""
-    plan = _plan(a_shape, b_shape, trans_a, trans_b)
-    carver = Carver(dtype)
-    if plan is None:
-        return None
-    if isinstance(plan, Dot):
-        stages = dot_stages(plan, dtype, threads, carver, with_bias, relu)
-    else:
-        stages = outer_stages(plan, dtype, threads, carver, LEFT, with_columns=False)
-    return Program(dtype, threads, stages, carver.used)
-
-
-@functools.lru_cache(maxsize=256)
-def _plan(a_shape: tuple[int, ...], b_shape: tuple[int, ...], trans_a: bool, trans_b: bool) -> Dot | Outer | None:
-    """What runs: a `Dot`, an `Outer` where ``a`` is transposed, or nothing for a sum over nothing."""
     M, K = a_shape[::-1] if trans_a else a_shape
     L = b_shape[0] if trans_b else b_shape[1]
     if 0 in (M, K, L):
         return None
+    carver = Carver(dtype)
+    if _is_outer(a_shape, trans_a):
+        outer = Outer(one_to_one(K, M), groups=1, columns=L, term_step=L, column_step=1, group_step=0)
+        return Program(dtype, threads, outer_stages(outer, dtype, threads, carver, LEFT, False), carver.used)
+    stages, left = [], LEFT
     if trans_a:
-        return Outer(one_to_one(K, M), groups=1, columns=L, term_step=L, column_step=1, group_step=0)
+        left = carver.take(M, K)
+        stages.append(Stage(transpose, M * K, (LEFT, left), (), (K, M)))
     terms = np.arange(K, dtype=np.int64)
-    return Dot(
+    dot = Dot(
         one_to_one(M, K), side_by_side=True, targets=Places(0, 0, L, 0), terms=terms if trans_b else terms * L,
         column_step=K if trans_b else 1, group_step=0, groups=1, columns=L,
     )  # fmt: skip
+    stages += dot_stages(dot, dtype, threads, carver, with_bias, relu, left)
+    return Program(dtype, threads, stages, carver.used)
+
+
+def _is_outer(a_shape: tuple[int, ...], trans_a: bool) -> bool:
+    return trans_a and a_shape[0] > MANY_TERMS
+
+
+@task_kernel
+def transpose(worker, workers, numbers, zero):
+    """``out[j, i] = a[i, j]``. Workers share the columns of ``a``.
+
+    Floats: ``a (A, B)``; ``out (B, A)``, written.
+    Numbers: A, B.
+    """
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    lanes = VECTOR_BYTES // item
+    A, B = get(own), get(own + 8)
+    blocks = (B + lanes - 1) // lanes
+    for block in range(blocks * worker // workers, blocks * (worker + 1) // workers):
+        first = block * lanes
+        for i in range(0, A, lanes):
+            source, target = get(numbers) + (i * B + first) * item, get(numbers + 8) + (first * A + i) * item
+            if first + lanes <= B and i + lanes <= A:
+                transpose_block(source, B * item, target, A * item, zero)
+                continue
+            for row in range(min(lanes, A - i)):
+                for column in range(min(lanes, B - first)):
+                    copy_element(source + (row * B + column) * item, target + (column * A + row) * item, zero)
