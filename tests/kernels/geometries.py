@@ -49,7 +49,7 @@ class Case(NamedTuple):
 def random_case(rng: np.random.Generator) -> Case:
     """Any geometry with an output, the ugly ones as likely as the common."""
     while True:
-        kind = rng.choice(["any", "any", "winograd", "depthwise", "pointwise"])
+        kind = rng.choice(["any", "any", "winograd", "sliding", "depthwise", "pointwise"])
 
         def pair(low: int, high: int) -> Pair:
             return (int(rng.integers(low, high + 1)), int(rng.integers(low, high + 1)))
@@ -58,6 +58,12 @@ def random_case(rng: np.random.Generator) -> Case:
         if kind == "winograd":
             channels, filters = (int(8 * c) for c in rng.choice([1, 4, 5, 8], 2))
             case = Case(images, pair(1, 11), channels, filters, (3, 3), padding=pair(0, 3))
+        elif kind == "sliding":
+            groups, taps = int(rng.choice([1, 1, 2])), int(rng.choice([3, 3, 5]))
+            channels, filters = (groups * int(c) for c in rng.integers(1, 37, 2))
+            size, kernel_size = (int(rng.integers(1, 12)), int(rng.integers(8, 41))), (int(rng.integers(1, 6)), taps)
+            dilation = (int(rng.integers(1, 3)), 1)
+            case = Case(images, size, channels, filters, kernel_size, (1, 1), pair(0, 3), dilation, groups)
         elif kind == "depthwise":
             channels = int(rng.integers(2, 40))
             case = Case(

@@ -32,6 +32,9 @@ UGLY = {
     "first layer": Case(3, (12, 12), 1, 6, (5, 5)),
     "few filters, strided": Case(2, (7, 12), 13, 4, (3, 5), stride=(1, 2), padding=(1, 2)),
     "one filter": Case(3, (5, 16), 2, 1, (3, 3), padding=(1, 1)),
+    "sliding": Case(2, (7, 17), 13, 18, (3, 3), padding=(1, 1)),
+    "sliding, 5 taps, two groups": Case(2, (6, 21), 10, 42, (4, 5), padding=(2, 2), groups=2),
+    "sliding, rows between rows": Case(2, (9, 12), 5, 7, (3, 3), padding=(0, 3), dilation=(2, 1)),
     "image with padding": Case(2, (9, 9), 3, 16, (3, 3), padding=(1, 1), dilation=(1, 2)),
     "winograd 2x2": Case(2, (7, 9), 32, 40, (3, 3), padding=(1, 0)),
     "winograd 4x4": Case(3, (7, 10), 64, 72, (3, 3), padding=(2, 1)),
@@ -117,6 +120,7 @@ def test_adjoint_to_the_bit(seed: int) -> None:
 THREAD_CASES = [
     *UGLY.values(),
     Case(40, (12, 12), 1, 32, (3, 3)),
+    Case(9, (16, 15), 20, 24, (5, 5), padding=(2, 2)),
     Case(33, (9, 9), 32, 64, (3, 3)),
     Case(17, (8, 8), 16, 32, (3, 3), stride=(2, 2), padding=(1, 1)),
     Case(9, (8, 8), 64, 64, (3, 3), padding=(1, 1)),
@@ -228,7 +232,8 @@ def test_choice_is_explained() -> None:
     names = {
         "winograd F(4x4)": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
         "winograd F(2x2)": ("forward", (8, 16, 16, 32), (32, 3, 3, 32), plain, np.float32),
-        "direct": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain, np.float64),
+        "direct": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain._replace(stride=(2, 2)), np.float32),
+        "sliding": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain, np.float64),
         "wide": ("forward", (8, 28, 28, 1), (6, 5, 5, 1), plain, np.float32),
         "fold": ("input_grad", (8, 16, 16, 3), (64, 3, 3, 3), plain, np.float32),
         "depthwise": ("forward", (8, 16, 16, 64), (64, 3, 3, 1), plain._replace(groups=64), np.float32),

@@ -27,7 +27,7 @@ from ._emitter import panel_width
 from ._jit import helper
 from ._simd import OUTER_ROWS, outer_tile
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, At, Stage, task_kernel
-from ._workspace import OUT, OUT_COLUMNS, RIGHT, Carver, round_up
+from ._workspace import OUT, OUT_COLUMNS, RIGHT, Array, Carver, round_up
 
 BLOCK = 192
 """Pixels in a block, at most about."""
@@ -79,7 +79,8 @@ def outer_stages(
     blocks = outer.grid.cut(block_pixels(outer.grid), itemsize, whole_rows=True)
     per_group, tiles = -(-outer.columns // width), -(-outer.terms // OUTER_ROWS)
     units, panels = outer.groups * tiles, outer.groups * per_group
-    chunks, splits = outer_tasks(outer, blocks.total, dtype)
+    unit_bytes = OUTER_ROWS * per_group * width * itemsize
+    chunks, splits = chunks_and_splits(units, unit_bytes, blocks.total)
     size = chunks * units * per_group * OUTER_ROWS * width
     sums, column_sums = carver.take(size), carver.take(chunks, panels, width)
     patch = round_up(blocks.patch_size, 64 // itemsize)
@@ -99,14 +100,45 @@ def outer_stages(
         )
         for first in range(0, tasks, step)
     ]  # fmt: skip
-    return [
-        *stages,
-        Stage(
-            sum_chunks, size, (sums, column_sums, out, out_columns), (),
-            (chunks, outer.groups, outer.terms, outer.columns, per_group,
-             outer.term_step, outer.column_step, outer.group_step, with_columns, OUTER_ROWS),
-        ),
-    ]  # fmt: skip
+    rows = np.arange(tiles * OUTER_ROWS)
+    places = np.where(rows < outer.terms, rows * outer.term_step, -1)
+    total = Sums(chunks, outer.groups, outer.columns, OUTER_ROWS, places, outer.column_step, outer.group_step)
+    return [*stages, sum_stage(total, dtype, sums, column_sums, with_columns, out, out_columns)]
+
+
+class Sums(NamedTuple):
+    """Sums of outer products by chunks, and where they belong in the output."""
+
+    chunks: int
+    groups: int
+    columns: int  # per group
+    tile: int  # rows in a tile
+    places: Array  # (tiles of a group · tile,) elements from the group's first to each row's first, −1 if not wanted
+    column_step: int  # elements from column to column
+    group_step: int
+
+    def size(self, dtype: Any) -> int:
+        """Elements of all chunks' sums: (chunks, groups, tiles, panels, tile, width)."""
+        width = panel_width(dtype)
+        return self.chunks * self.groups * self.places.size * round_up(self.columns, width)
+
+
+def sum_stage(
+    sums: Sums,
+    dtype: Any,
+    place: At,
+    column_sums: At,
+    with_columns: bool,
+    out: At = OUT,
+    out_columns: At = OUT_COLUMNS,
+) -> Stage:
+    """Add up the chunks at ``place``, and with ``with_columns`` those of the right rows."""
+    per_group = -(-sums.columns // panel_width(dtype))
+    return Stage(
+        sum_chunks, sums.size(dtype), (place, column_sums, out, out_columns), (sums.places,),
+        (sums.chunks, sums.groups, sums.places.size // sums.tile, sums.columns, per_group, sums.tile, sums.column_step,
+         sums.group_step, with_columns),
+    )  # fmt: skip
 
 
 def block_pixels(grid: Grid) -> int:
@@ -114,15 +146,18 @@ def block_pixels(grid: Grid) -> int:
     return max(BLOCK // 4, min(BLOCK, grid.pixels // CHUNKS))
 
 
-def outer_tasks(outer: Outer, blocks: int, dtype: Any) -> tuple[int, int]:
-    """How many chunks the blocks, and how many parts the left terms, are cut into: by the shapes alone.
+def chunks_and_splits(units: int, unit_bytes: int, blocks: int) -> tuple[int, int]:
+    """How many chunks the blocks, and how many parts the units of the left terms, are cut into: by the shapes alone.
 
     Small results are summed in up to `CHUNKS` chunks, each with sums of its own. A result so large that a chunk's
     sums would leave the L2 cache is cut by terms first, and a result cut into enough parts needs no chunks.
+
+    Args:
+        units: Tiles of terms of all groups.
+        unit_bytes: Bytes of the sums of one.
+        blocks: Of pixels.
     """
-    units = outer.groups * -(-outer.terms // OUTER_ROWS)
-    size = units * OUTER_ROWS * round_up(outer.columns, panel_width(dtype)) * np.dtype(dtype).itemsize
-    splits = max(1, min(units, -(-size // SUMS_BYTES)))
+    splits = max(1, min(units, -(-units * unit_bytes // SUMS_BYTES)))
     chunks = max(1, min(blocks, CHUNKS // min(splits, CHUNKS)))
     return chunks, splits
 
@@ -220,13 +255,13 @@ def sum_chunks(worker, workers, numbers, zero):
     Floats: ``sums (chunks, units, panels per group, tile, width)``, a unit being a (group, tile of terms), and
     ``column_sums (chunks, groups · panels per group, width)``, whose first chunks are overwritten; ``out``, written;
     ``out_columns (groups · columns,)``, written if wanted.
-    Numbers: chunks, groups, terms, columns per group, panels per group, elements in ``out`` from term to term, from
-    column to column and from group to group, 1 if ``out_columns`` is wanted, terms in a tile.
+    Ints: ``places (tiles · tile,)``, elements from a group's first to where each row of its tiles goes, or −1.
+    Numbers: chunks, groups, tiles of a group, columns per group, panels per group, rows in a tile, elements in ``out``
+    from column to column and from group to group, 1 if ``out_columns`` is wanted.
     """
     own = numbers + 8 * FIRST
-    chunks, groups, per_group, tile = get(own), get(own + 8), get(own + 32), get(own + 72)
-    units = groups * ((get(own + 16) + tile - 1) // tile)
-    rows = per_group * tile
+    chunks, groups, per_group = get(own), get(own + 8), get(own + 32)
+    units, rows = groups * get(own + 16), per_group * get(own + 40)
     step = units * rows * PANEL_BYTES
     width = PANEL_BYTES // size_of(zero)
     for unit in range(units * worker // workers, units * (worker + 1) // workers):
@@ -245,16 +280,16 @@ def _place_unit(unit, sums, numbers, zero):
     own = numbers + 8 * FIRST
     item = size_of(zero)
     width = PANEL_BYTES // item
-    terms, columns, tile = get(own + 16), get(own + 24), get(own + 72)
-    term_step, column_step, group_step = get(own + 40), get(own + 48), get(own + 56)
-    tiles = (terms + tile - 1) // tile
-    term = unit % tiles * tile
-    start = get(numbers + 16) + (unit // tiles * group_step + term * term_step) * item
+    tiles, columns, tile, column_step = get(own + 16), get(own + 24), get(own + 40), get(own + 48)
+    places = get(numbers + 48) + unit % tiles * tile * 8
+    start = get(numbers + 16) + unit // tiles * get(own + 56) * item
     for column in range(columns):
         source = sums + (column // width * tile * width + column % width) * item
         target = start + column * column_step * item
-        for m in range(min(tile, terms - term)):
-            copy_element(source + m * PANEL_BYTES, target + m * term_step * item, zero)
+        for m in range(tile):
+            place = get(places + 8 * m)
+            if place >= 0:
+                copy_element(source + m * PANEL_BYTES, target + place * item, zero)
 
 
 @helper

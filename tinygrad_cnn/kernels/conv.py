@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import conv_depthwise, conv_direct, conv_fold, conv_wide, conv_winograd, conv_winograd_weight
+from . import conv_depthwise, conv_direct, conv_fold, conv_sliding, conv_wide, conv_winograd, conv_winograd_weight
 from ._emitter import lanes
 from ._jit import get_num_threads
 from ._memory import ABSENT
@@ -31,6 +31,7 @@ _FAMILIES: dict[str, Any] = {
     "direct": conv_direct,
     "depthwise": conv_depthwise,
     "fold": conv_fold,
+    "sliding": conv_sliding,
     "wide": conv_wide,
     "winograd F(2x2)": conv_winograd.Winograd(2),
     "winograd F(4x4)": conv_winograd.Winograd(4),
@@ -85,16 +86,18 @@ def choose(
     if kind == "input_grad" and geometry.groups == 1 and x_shape[3] < lanes(dtype) and weight_shape[1:3] != (1, 1):
         return Choice("fold", "fewer channels than a vector has lanes: a product over them would multiply many zeros")
     if np.dtype(dtype) == np.float32 and conv_winograd.fits(weight_shape, geometry, dtype):
-        if kind == "weight_grad" and not conv_winograd_weight.pays(x_shape[3], weight_shape[0]):
-            return Choice("direct", "so many channels that Winograd's sums would leave the cache")
-        return _choose_winograd(x_shape[3], weight_shape[0], allow_large_tiles)
+        winograd = _choose_winograd(kind, x_shape[3], weight_shape[0], allow_large_tiles)
+        if winograd is not None:
+            return winograd
     if kind != "input_grad" and conv_wide.neighbours(x_shape, weight_shape, geometry, dtype) > 1:
         return Choice("wide", "few filters: neighbouring pixels fill a vector together")
+    if conv_sliding.fits(kind, x_shape, weight_shape, geometry):
+        return Choice("sliding", "stride 1: a pixel that is loaded meets a whole row of taps")
     return Choice("direct", "windows read in place, as one matrix product")
 
 
-def _choose_winograd(channels: int, filters: int, allow_large_tiles: bool) -> Choice:
-    """F(4x4), F(2x2) or direct, by the number of channels.
+def _choose_winograd(kind: str, channels: int, filters: int, allow_large_tiles: bool) -> Choice | None:
+    """F(4x4), F(2x2) or neither, by the number of channels.
 
     Measured on 2 Zen 3 cores, batch 64, forward, in billions of the direct sum's operations per second:
 
@@ -111,11 +114,13 @@ def _choose_winograd(channels: int, filters: int, allow_large_tiles: bool) -> Ch
         64→64  @32            96      145      209
         128→128 @16           97      164      257
     """
+    if kind == "weight_grad" and not conv_winograd_weight.pays(channels, filters):
+        return None
     if allow_large_tiles and max(channels, filters) >= 64 and min(channels, filters) >= 32:
         return Choice("winograd F(4x4)", "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9")
     if min(channels, filters) >= 32:
         return Choice("winograd F(2x2)", "3x3, stride 1, 32 channels or more: 4 multiplications instead of 9")
-    return Choice("direct", "too few channels for Winograd's transforms to pay")
+    return None
 
 
 def workspace_size(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _blocks, _outer
+from . import _blocks
 from ._addresses import add_rows, get, size_of, zero_bytes
 from ._blocks import Grid, block_at, see
 from ._dot import (
@@ -38,9 +38,10 @@ from ._dot import (
 )
 from ._emitter import VECTOR_BYTES, panel_width
 from ._jit import helper
+from ._outer import CHUNKS, Sums, block_pixels, sum_stage
 from ._simd import DEPTHWISE_ROWS, TAPS, depthwise_outer_tile, depthwise_tile, lowest_of
 from ._tasks import FIRST, Program, Stage, task_kernel
-from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, product, round_up
+from ._workspace import LEFT, RIGHT, Carver, product, round_up
 from .conv_direct import forward_grid, phases
 
 
@@ -78,16 +79,17 @@ def weight_grad_program(
 ) -> Program:
     """See `conv.weight_grad`."""
     grid = forward_grid(x_shape, weight_shape, geometry)
-    blocks = grid.cut(_outer.block_pixels(grid), dtype.itemsize, whole_rows=True)
+    blocks = grid.cut(block_pixels(grid), dtype.itemsize, whole_rows=True)
     width = panel_width(dtype)
     panels = -(-grid.channels // width)
     taps = weight_shape[1] * weight_shape[2]
-    chunks = min(_outer.CHUNKS, blocks.total)
-    size = chunks * panels * round_up(taps, TAPS) * width
+    chunks = min(CHUNKS, blocks.total)
+    rows = np.arange(round_up(taps, TAPS))
+    total = Sums(chunks, 1, grid.channels, TAPS, np.where(rows < taps, rows, -1), column_step=taps, group_step=0)
     # The last ones repeat, to fill a tile.
-    offsets = blocks.pieces().reshape(-1)[np.minimum(np.arange(round_up(taps, TAPS)), taps - 1)]
+    offsets = blocks.pieces().reshape(-1)[np.minimum(rows, taps - 1)]
     carver = Carver(dtype)
-    sums, column_sums = carver.take(size), carver.take(chunks, panels, width)
+    sums, column_sums = carver.take(total.size(dtype)), carver.take(chunks, panels, width)
     patch = round_up(blocks.patch_size, 64 // dtype.itemsize)
     stages = [
         Stage(
@@ -96,10 +98,7 @@ def weight_grad_program(
             (blocks.table() * dtype.itemsize, offsets * dtype.itemsize),
             (*blocks.numbers, blocks.total, grid.channels, panels, taps, chunks, patch),
         ),
-        Stage(
-            _outer.sum_chunks, size, (sums, column_sums, OUT, OUT_COLUMNS), (),
-            (chunks, 1, taps, grid.channels, panels, 1, taps, 0, with_bias, TAPS),
-        ),
+        sum_stage(total, dtype, sums, column_sums, with_bias),
     ]  # fmt: skip
     return Program(dtype, threads, stages, carver.used)
 

@@ -33,7 +33,7 @@ FEW_ROWS = 4
 """Up to this many rows, a product with a transposed matrix reads that matrix in place."""
 
 MANY_TERMS = 2048
-"""From here on a sum over rows is cut into chunks: for threads to share, and because a sum of many terms rounds more."""
+"""From here on a sum over rows is cut into chunks, for threads to share and because a long sum rounds more."""
 
 
 def workspace_size(a_shape: tuple[int, ...], b_shape: tuple[int, ...], trans_a: bool, trans_b: bool, dtype: Any) -> int:

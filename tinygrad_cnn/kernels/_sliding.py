@@ -1,0 +1,190 @@
+"""Micro-kernels for filters that slide by one pixel: every pixel in a register meets a whole row of taps.
+
+Neighbouring windows share all but one column. `_simd`'s tiles don't use that: they load a pixel once for every tap.
+Here a pixel is spread over a vector once and multiplied with the KW weights (or gradients) of a filter row, for KW
+different outputs, so one load feeds KW times as many multiply-adds. With KW = 3 and one vector of filters that is 3
+instead of 1, which is the difference between loads and arithmetic as the bottleneck: 148 instead of 110 GF/s on one
+core of Cascade Lake, whose units reach 152.
+
+    sliding_tile        tile[m, :] = start[:] + Σ_p Σ_c Σ_q x[p, c, m + q] · weights[p, c, q, :]
+    sliding_outer_tile  tile[q, c, :] += Σ_t x[t, c] · rows[t − q, :]
+
+Rows of pixels lie one behind the other with a gap of KW − 1 pixels, filled with padding or with the overhang of the
+row, so a block of rows is one long row: what is computed in the gaps is never looked at, or multiplied by zero.
+
+Reference: E. Georganas et al., "Anatomy of high-performance deep learning convolutions on SIMD architectures", SC 2018.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import types
+
+from ._emitter import VECTOR_BYTES, VECTORS, Emitter, intrinsic
+
+TAPS = (3, 5)
+"""Widths of filters that there are kernels for."""
+
+REGISTERS = 32 if VECTOR_BYTES == 64 else 16
+
+
+def tile_pixels(taps: int, vectors: int) -> int:
+    """Rows of `sliding_tile`'s tile: the weights of a filter row and a pixel need registers too."""
+    return min(20, (REGISTERS - taps * vectors - 2) // vectors)
+
+
+def tile_channels(vectors: int) -> int:
+    """Channels of `sliding_outer_tile`'s tile, which has ``taps`` rows for each.
+
+    Fewer than would find room: the compiler keeps all pixels and gradients of a step in registers at once.
+    """
+    return max(1, (4 if REGISTERS == 32 else 3) // vectors)
+
+
+@intrinsic(prefer_literal=True)
+def sliding_tile(
+    typing_context: Any,
+    vectors: Any,
+    taps: Any,
+    x: Any,
+    channel_step: Any,
+    row_step: Any,
+    rows: Any,
+    channels: Any,
+    weights: Any,
+    start: Any,
+    floor: Any,
+    targets: Any,
+    target: Any,
+    dump: Any,
+    columns: Any,
+) -> Any:
+    """`tile_pixels` neighbouring output pixels of one panel of filters.
+
+    ``sliding_tile(vectors, taps, x, …, columns)`` writes, for the pixels m and the columns l < ``columns``,
+
+        target[m][l] = max(floor, start[l] + Σ_{p < rows} Σ_{c < channels} Σ_{q < taps} x[p][c][m + q] · weights[…][l])
+
+    Args:
+        vectors: Literal 1 or 2: vectors per row.
+        taps: Literal, of `TAPS`: the filter's width.
+        x: Address of the first pixel that the first output sees, of the first channel; its row's next pixels follow.
+        channel_step: Bytes to the same pixel of the next channel.
+        row_step: Bytes to the pixel below.
+        rows: The filter's height.
+        channels: Number of channels.
+        weights: Address of the ``(rows, channels, taps, vectors)`` packed panel.
+        start: Address of the values that the sums start from.
+        floor: Of the arrays' dtype; 0 for a fused ReLU, −inf for none. NaN passes.
+        targets: Address of one int64 per pixel: bytes from ``target`` to where it is written, −1 if it is not wanted.
+        target: Address.
+        dump: Address of a panel's row, where pixels that are not wanted go.
+        columns: How many columns to write, at least 1.
+    """
+    if not isinstance(vectors, types.IntegerLiteral) or not isinstance(taps, types.IntegerLiteral):
+        return None
+    width, KW = vectors.literal_value, taps.literal_value
+    pixels = tile_pixels(KW, width)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, channel_step, row_step, rows, channels, weights, start, floor, targets, target, dump, columns = args[2:]
+        emit = Emitter(builder, signature.args[9])
+
+        def one_channel(_: Any, state: list[Any]) -> list[Any]:
+            place, panel, *sums = state
+            filters = [[emit.load(panel, (q * width + v) * VECTOR_BYTES) for v in range(width)] for q in range(KW)]
+            for k in range(pixels + KW - 1):
+                pixel = emit.spread(builder.add(place, emit.i64(k * emit.itemsize)))
+                for q in range(max(0, k - pixels + 1), min(KW, k + 1)):
+                    for v in range(width):
+                        cell = (k - q) * width + v
+                        sums[cell] = emit.fma(pixel, filters[q][v], sums[cell])
+            return [builder.add(place, channel_step), builder.add(panel, emit.i64(KW * width * VECTOR_BYTES)), *sums]
+
+        def one_row(p: Any, state: list[Any]) -> list[Any]:
+            return emit.loop(channels, [builder.add(x, builder.mul(p, row_step)), *state], one_channel)[1:]
+
+        begin = [emit.load(start, v * VECTOR_BYTES) for v in range(width)]
+        sums = emit.loop(rows, [weights, *begin * pixels], one_row)[1:]
+        lowest = emit.splat(floor)
+        sums = [emit.at_least(lowest, total) for total in sums]
+        offsets = [emit.load_i64(targets, 8 * m) for m in range(pixels)]
+        wanted = [builder.icmp_signed(">=", offset, emit.i64(0)) for offset in offsets]
+        places = [builder.select(w, builder.add(target, offset), dump) for w, offset in zip(wanted, offsets)]
+
+        def store(masks: list[Any] | None) -> None:
+            for m, place in enumerate(places):
+                for v in range(width):
+                    emit.store_some(sums[m * width + v], place, v * VECTOR_BYTES, None if masks is None else masks[v])
+
+        emit.full_or_masked(columns, store, width)
+        return context.get_dummy_value()
+
+    arguments = (
+        vectors, taps, x, channel_step, row_step, rows, channels, weights, start, floor, targets, target, dump, columns
+    )  # fmt: skip
+    return types.void(*arguments), generate
+
+
+@intrinsic(prefer_literal=True)
+def sliding_outer_tile(
+    typing_context: Any,
+    vectors: Any,
+    taps: Any,
+    x: Any,
+    step: Any,
+    rows: Any,
+    count: Any,
+    zero: Any,
+    tile: Any,
+) -> Any:
+    """Outer products of a row of pixels with a row of gradients, for all taps of a filter row, added to a tile.
+
+    ``sliding_outer_tile(vectors, taps, x, …, tile)``, for the taps q and `tile_channels` channels c:
+
+        tile[q][c][l] += Σ_{t < count} x[t][c] · rows[t − q][l]
+
+    Args:
+        vectors: Literal 1 or 2: vectors per row of the tile.
+        taps: Literal, of `TAPS`: the filter's width.
+        x: Address of the first pixel's first channel of the tile; the others follow.
+        step: Bytes from pixel to pixel.
+        rows: Address of the first of the ``(count, vectors)`` packed rows, which ``taps − 1`` others precede.
+        count: Pixels.
+        zero: Any value of the arrays' dtype.
+        tile: Address of the ``(taps, tile_channels, panel_width)`` tile, read and written.
+    """
+    if not isinstance(vectors, types.IntegerLiteral) or not isinstance(taps, types.IntegerLiteral):
+        return None
+    width, KW = vectors.literal_value, taps.literal_value
+    channels = tile_channels(width)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, step, rows, count, _, tile = args[2:]
+        emit = Emitter(builder, signature.args[6])
+        row_bytes = width * VECTOR_BYTES
+
+        def one_pixel(_: Any, state: list[Any]) -> list[Any]:
+            pixel, row, *sums = state
+            grads = [[emit.load(row, v * VECTOR_BYTES - q * row_bytes) for v in range(width)] for q in range(KW)]
+            for c in range(channels):
+                value = emit.spread(builder.add(pixel, emit.i64(c * emit.itemsize)))
+                for q in range(KW):
+                    for v in range(width):
+                        cell = (q * channels + c) * width + v
+                        sums[cell] = emit.fma(value, grads[q][v], sums[cell])
+            return [builder.add(pixel, step), builder.add(row, emit.i64(row_bytes)), *sums]
+
+        places = [
+            ((q * channels + c) * VECTORS + v) * VECTOR_BYTES
+            for q in range(KW)
+            for c in range(channels)
+            for v in range(width)
+        ]
+        sums = emit.loop(count, [x, rows, *(emit.load(tile, place) for place in places)], one_pixel)[2:]
+        for value, place in zip(sums, places):
+            emit.store(value, tile, place)
+        return context.get_dummy_value()
+
+    return types.void(vectors, taps, x, step, rows, count, zero, tile), generate
