@@ -121,16 +121,29 @@ def input_grad(case: Case, grad: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def run(conv: Any, case: Case, arrays: dict[str, np.ndarray], allow_large_tiles: bool = True) -> None:
     """All three kernels, on arrays that the caller made: see `array_shapes`."""
+    a, none = arrays, np.empty(0, arrays["x"].dtype)
+    prepare(conv, case, a["x"].dtype, "forward", allow_large_tiles)(
+        a["x"], a["weight"], a["bias"], a["forward"], a["out"]
+    )
+    prepare(conv, case, a["x"].dtype, "input_grad", allow_large_tiles)(
+        a["grad"], a["weight"], none, a["input_grad"], a["out_x"]
+    )
+    prepare(conv, case, a["x"].dtype, "weight_grad", allow_large_tiles)(
+        a["x"], a["grad"], none, a["weight_grad"], a["out_weight"], a["out_bias"]
+    )
+
+
+def prepare(conv: Any, case: Case, dtype: Any, kind: str, allow_large_tiles: bool = True, relu: bool = False) -> Any:
+    """What computes one of the three."""
     geometry = conv.Geometry(case.stride, case.padding, case.dilation, case.groups)
-    a = arrays
-    conv.forward(a["x"], a["weight"], a["bias"], geometry, a["forward"], a["out"], allow_large_tiles=allow_large_tiles)
-    conv.input_grad(a["grad"], a["weight"], geometry, a["input_grad"], a["out_x"], allow_large_tiles)
-    conv.weight_grad(a["x"], a["grad"], geometry, a["weight_grad"], a["out_weight"], a["out_bias"], allow_large_tiles)
+    with_bias = kind != "input_grad" and case.filters > 0
+    return conv.prepare(
+        kind, case.x_shape, case.weight_shape, geometry, np.dtype(dtype), with_bias, relu, allow_large_tiles
+    )
 
 
 def array_shapes(conv: Any, case: Case, dtype: Any, allow_large_tiles: bool = True) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all arrays of `run`, workspaces included."""
-    geometry = conv.Geometry(case.stride, case.padding, case.dilation, case.groups)
     shapes: dict[str, tuple[int, ...]] = {
         "x": case.x_shape,
         "weight": case.weight_shape,
@@ -142,7 +155,5 @@ def array_shapes(conv: Any, case: Case, dtype: Any, allow_large_tiles: bool = Tr
         "out_bias": (case.filters,),
     }
     for kind in ("forward", "input_grad", "weight_grad"):
-        shapes[kind] = (
-            conv.workspace_size(kind, case.x_shape, case.weight_shape, geometry, np.dtype(dtype), allow_large_tiles),
-        )
+        shapes[kind] = (prepare(conv, case, dtype, kind, allow_large_tiles).workspace,)
     return shapes

@@ -52,12 +52,9 @@ def run_matmul(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -
     M, K, L = (int(n) for n in rng.integers(1, 40, 3))
     trans_a, trans_b = (bool(t) for t in rng.integers(0, 2, 2))
     a_shape, b_shape = (K, M) if trans_a else (M, K), (L, K) if trans_b else (K, L)
-    size = kernels.matmul.workspace_size(a_shape, b_shape, trans_a, trans_b, np.dtype(dtype))
-    shapes = {"a": a_shape, "b": b_shape, "bias": (L,), "workspace": (size,), "out": (M, L)}
-    arrays = guarded(shapes, dtype, at_end, seed)
-    kernels.matmul.matmul(
-        arrays["a"], arrays["b"], trans_a, trans_b, arrays["bias"], arrays["workspace"], arrays["out"]
-    )
+    product = kernels.matmul.prepare(a_shape, b_shape, trans_a, trans_b, np.dtype(dtype), with_bias=True)
+    shapes = {"a": a_shape, "b": b_shape, "bias": (L,), "workspace": (product.workspace,), "out": (M, L)}
+    product(*guarded(shapes, dtype, at_end, seed).values())
 
 
 def main() -> None:

@@ -170,36 +170,15 @@ def python(script: str, *args: str, **environment: str) -> str:
     return done.stdout
 
 
-def test_workspace_for_fewer_threads_is_enough() -> None:
-    """The number of threads may grow between the call that measures and the call that computes."""
-    case = Case(6, (8, 8), 16, 24, (3, 3), padding=(1, 1))
-    script = (
-        "import numpy as np\n"
-        "from tests.kernels.test_conv_kernels import Case, filled\n"
-        "from tests.kernels.geometries import run\n"
-        "from tinygrad_cnn import kernels\n"
-        f"case = {case!r}\n"
-        "kernels._jit.set_num_threads(1)\n"
-        "few = filled(case, np.float32, 0)\n"
-        "kernels._jit.set_num_threads(3)\n"
-        "many = filled(case, np.float32, 0)\n"
-        "assert many['forward'].size > few['forward'].size\n"
-        "run(kernels.conv, case, few); run(kernels.conv, case, many)\n"
-        "assert all(np.array_equal(few[n], many[n]) for n in ('out', 'out_x', 'out_weight', 'out_bias'))\n"
-    )
-    python(script, NUMBA_NUM_THREADS="3")
-
-
 @pytest.mark.parametrize("case", [UGLY["first layer"], UGLY["winograd 4x4"], UGLY["one group per channel"]])
 def test_relu(case: Case) -> None:
     """The fused activation is the maximum with 0, and NaN stays NaN."""
     arrays = filled(case, np.float32, 3)
     arrays["x"][0, 0, 0, 0] = np.nan
-    geometry = kernels.conv.Geometry(case.stride, case.padding, case.dilation, case.groups)
     plain, fused = arrays["out"].copy(), arrays["out"].copy()
-    inputs = (arrays["x"], arrays["weight"], arrays["bias"], geometry, arrays["forward"])
-    kernels.conv.forward(*inputs, plain)
-    kernels.conv.forward(*inputs, fused, relu=True)
+    for out, relu in ((plain, False), (fused, True)):
+        run_forward = geometries.prepare(kernels.conv, case, np.float32, "forward", relu=relu)
+        run_forward(arrays["x"], arrays["weight"], arrays["bias"], arrays["forward"], out)
     assert np.isnan(plain).any()
     assert not np.isnan(plain).all()
     np.testing.assert_array_equal(fused, np.maximum(plain, 0))

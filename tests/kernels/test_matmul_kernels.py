@@ -17,9 +17,9 @@ TERMS = st.one_of(SIZES, st.just(kernels.matmul.MANY_TERMS + 3))
 def product(a: np.ndarray, b: np.ndarray, trans_a: bool, trans_b: bool, bias: np.ndarray, relu: bool) -> np.ndarray:
     M = a.shape[1] if trans_a else a.shape[0]
     L = b.shape[0] if trans_b else b.shape[1]
-    size = kernels.matmul.workspace_size(a.shape, b.shape, trans_a, trans_b, a.dtype)
+    run = kernels.matmul.prepare(a.shape, b.shape, trans_a, trans_b, a.dtype, bias.size > 0, relu)
     out = np.full((M, L), np.nan, a.dtype)
-    kernels.matmul.matmul(a, b, trans_a, trans_b, bias, np.full(size, np.nan, a.dtype), out, relu)
+    run(a, b, bias, np.full(run.workspace, np.nan, a.dtype), out)
     return out
 
 

@@ -335,8 +335,10 @@ def _leaf_gradient(walk: _Walk, leaf: Tensor) -> Tensor | None:
     places = walk.pending.get(leaf)
     if places is None:
         return None
-    with set_grad_enabled(walk.create_graph):
-        total = _run_hooks(leaf._hooks, places[0])
+    total = places[0]
+    if leaf._hooks:
+        with set_grad_enabled(walk.create_graph):
+            total = _run_hooks(leaf._hooks, total)
     assert total is not None
     if total._array.dtype != leaf._array.dtype:
         raise DTypeError(f"backward: gradient of dtype {total.dtype} for a leaf of dtype {leaf.dtype}")

@@ -126,21 +126,19 @@ class Program:
         self._zero = dtype.type(0)
         self._none = _NO_ARRAY[dtype]
         self._constants = [place for s in stages for place in (*s.floats, *s.ints) if not isinstance(place, At)]
-        self._functions = np.array([stage.kernel.address(dtype) for stage in stages], np.int64)
-        width = FIRST + max(len(stage.numbers) for stage in stages)
-        # Row s becomes the numbers of stage s once the operands' addresses are added to its first `FIRST` entries.
-        self._template = np.zeros((len(stages), width), np.int64)
-        self._operands = np.full((len(stages), FIRST), _NOWHERE, np.int64)
-        for row, operands, stage in zip(self._template, self._operands, stages):
+        width = NUMBERS + FIRST + max(len(stage.numbers) for stage in stages)
+        plan = np.zeros((len(stages), width), np.int64)
+        for row, stage in zip(plan, stages):
+            row[:NUMBERS] = _NOWHERE
+            row[FUNCTION], row[IS_PARALLEL] = stage.kernel.address(dtype), stage.work >= SERIAL_WORK
             for first, places in ((0, stage.floats), (FLOATS, stage.ints)):
                 for k, place in enumerate(places, first):
                     if isinstance(place, At):
-                        operands[k], row[k] = place
+                        row[OPERAND + k], row[NUMBERS + k] = place
                     else:
-                        row[k] = place.__array_interface__["data"][0]
-            row[FIRST : FIRST + len(stage.numbers)] = stage.numbers
-        self._parallel = np.array([stage.work >= SERIAL_WORK for stage in stages])
-        self._launches = list(_launches(stages))
+                        row[NUMBERS + k] = place.__array_interface__["data"][0]
+            row[NUMBERS + FIRST : NUMBERS + FIRST + len(stage.numbers)] = stage.numbers
+        self._launches = [(plan[first:after], work) for first, after, work in _launches(stages)]
 
     def __call__(self, *arrays: np.ndarray[Any, Any]) -> None:
         """Run all stages.
@@ -151,12 +149,9 @@ class Program:
         flat = [array.reshape(-1) for array in arrays]
         while len(flat) < OPERANDS:
             flat.append(self._none)
-        for first, after, work in self._launches:
-            scratch = np.empty(OPERANDS + 1 + self._template.size, np.int64)
-            launch.run(
-                work, self._functions, first, after, self._workers, self._operands, self._template, self._parallel,
-                scratch, self._zero, *flat,
-            )  # fmt: skip
+        for plan, work in self._launches:
+            scratch = np.empty(OPERANDS + 1 + plan.size, np.int64)
+            launch.run(work, plan, self._workers, scratch, self._zero, *flat)
 
 
 def _launches(stages: Sequence[Stage]) -> Iterator[tuple[int, int, int]]:
@@ -184,8 +179,13 @@ def _call(typing_context: Any, function: Any, worker: Any, workers: Any, numbers
     return types.void(int64, int64, int64, int64, zero), generate
 
 
+FUNCTION, IS_PARALLEL, OPERAND, NUMBERS = 0, 1, 2, 2 + FIRST
+"""Columns of a plan: where the stage's function lies, whether all threads share it, for each of its arrays the operand
+that it is in, and the numbers: first the places in these operands, or the addresses of arrays that never change."""
+
+
 @kernel
-def launch(functions, first, after, workers, operands, template, parallel, scratch, zero, a0, a1, a2, a3, a4, a5):
+def launch(plan, workers, scratch, zero, a0, a1, a2, a3, a4, a5):
     """Write the numbers of each stage to ``scratch``, and call its function once for every worker."""
     bases = address(scratch)
     put(bases, address(a0))
@@ -195,15 +195,15 @@ def launch(functions, first, after, workers, operands, template, parallel, scrat
     put(bases + 32, address(a4))
     put(bases + 40, address(a5))
     put(bases + 48, 0)
-    width = template.shape[1]
-    for stage in range(first, after):
+    width = plan.shape[1]
+    for stage in range(plan.shape[0]):
         numbers = bases + 8 * (OPERANDS + 1 + stage * width)
         for k in range(FIRST):
-            put(numbers + 8 * k, template[stage, k] + get(bases + 8 * operands[stage, k]))
-        for k in range(FIRST, width):
-            put(numbers + 8 * k, template[stage, k])
-        function = functions[stage]
-        if parallel[stage]:
+            put(numbers + 8 * k, plan[stage, NUMBERS + k] + get(bases + 8 * plan[stage, OPERAND + k]))
+        for k in range(FIRST, width - NUMBERS):
+            put(numbers + 8 * k, plan[stage, NUMBERS + k])
+        function = plan[stage, FUNCTION]
+        if plan[stage, IS_PARALLEL]:
             for worker in prange(workers):
                 _call(function, worker, workers, numbers, zero)
         else:

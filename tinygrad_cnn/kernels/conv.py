@@ -1,9 +1,9 @@
-"""Convolution on channels-last arrays: the functions that the rest of the library calls.
+"""Convolution on channels-last arrays: what the rest of the library calls.
 
     out[n, i, j, o] = bias[o] + Σ_{p,q,c} x[n, i·s + p·d − pad, j·s + q·d − pad, c] · weight[o, p, q, c]
 
-and its two gradients, which are the other two adjoints of the same trilinear form. Each function picks an algorithm
-(`choose` says which, and why) and hands the arrays to it; a caller allocates ``out`` and ``workspace``.
+and its two gradients, which are the other two adjoints of the same trilinear form. `choose` picks an algorithm and says
+why; `prepare` makes of it what runs, once for every geometry; a caller allocates ``out`` and ``workspace``.
 
 Shapes throughout: ``x (N, H, W, C)``, ``weight (O, KH, KW, C/groups)``, ``bias (O,)``, ``out`` and ``grad``
 ``(N, OH, OW, O)``; all C-contiguous and of one dtype, float32 or float64.
@@ -20,7 +20,6 @@ import numpy as np
 from . import conv_depthwise, conv_direct, conv_fold, conv_sliding, conv_wide, conv_winograd, conv_winograd_weight
 from ._emitter import lanes
 from ._jit import get_num_threads
-from ._memory import ABSENT
 from ._tasks import Program
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -123,136 +122,70 @@ def _choose_winograd(kind: str, channels: int, filters: int, allow_large_tiles: 
     return None
 
 
-def workspace_size(
+class NothingToSum:
+    """What runs where `choose` says "empty": called like a `Program`, it writes the bias, or zeros."""
+
+    workspace = 0
+
+    def __init__(self, relu: bool) -> None:
+        self.relu = relu
+
+    def __call__(
+        self, left: Array, right: Array, bias: Array, workspace: Array, out: Array, out_bias: Array | None = None
+    ) -> None:
+        out[...] = bias if bias.size else 0
+        if self.relu:
+            np.maximum(out, 0, out=out)
+        if out_bias is not None and out_bias.size:
+            np.sum(right, axis=(0, 1, 2), out=out_bias)
+
+
+def prepare(
     kind: str,
     x_shape: tuple[int, ...],
     weight_shape: tuple[int, ...],
     geometry: Geometry,
     dtype: Any,
+    with_bias: bool = False,
+    relu: bool = False,
     allow_large_tiles: bool = True,
-) -> int:
-    """Number of elements (of ``dtype``) of scratch memory that the call needs; may be 0. Arguments as in `choose`."""
-    threads = get_num_threads()
-    found = program(kind, x_shape, weight_shape, geometry, dtype, threads, True, False, allow_large_tiles)
-    return 0 if found is None else found.workspace
-
-
-@functools.lru_cache(maxsize=512)
-def program(
-    kind: str,
-    x_shape: tuple[int, ...],
-    weight_shape: tuple[int, ...],
-    geometry: Geometry,
-    dtype: Any,
-    threads: int,
-    with_bias: bool,
-    relu: bool,
-    allow_large_tiles: bool,
-) -> Program | None:
-    """What runs: the stages of the algorithm that `choose` names, or None if there is nothing to sum.
+) -> Program | NothingToSum:
+    """What runs on as many threads as there are now: the stages of the algorithm that `choose` names.
 
     Args:
         kind, x_shape, weight_shape, geometry, dtype, allow_large_tiles: As in `choose`.
-        threads: That the work is cut for.
         with_bias: In "forward" a bias is added, in "weight_grad" its gradient is computed.
-        relu: Replace negative elements by 0 ("forward").
+        relu: Replace every negative element by 0; NaN stays NaN ("forward").
+
+    Returns:
+        ``run`` with ``run.workspace``, the number of elements (of ``dtype``) of 1-d scratch memory that a call needs:
+
+            "forward":      run(x, weight, bias, workspace, out)            bias (O,), or (0,) for none
+            "input_grad":   run(grad, weight, none, workspace, out)         none (0,)
+            "weight_grad":  run(x, grad, none, workspace, out, out_bias)    out_bias (O,), or (0,) for none
+
+        with the output's gradient ``grad (N, OH, OW, O)``. ``out`` (of the shape of what it is, or is the gradient of)
+        and ``out_bias`` are written.
     """
+    return _prepare(
+        kind, x_shape, weight_shape, geometry, dtype, with_bias, relu, allow_large_tiles, get_num_threads()
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=512)
+def _prepare(
+    kind: str,
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    geometry: Geometry,
+    dtype: Any,
+    with_bias: bool,
+    relu: bool,
+    allow_large_tiles: bool,
+    threads: int,
+) -> Program | NothingToSum:
     name = choose(kind, x_shape, weight_shape, geometry, dtype, allow_large_tiles).name
     if name == "empty":
-        return None
-    prepare = getattr(_FAMILIES[name], f"{kind}_program")
-    return prepare(x_shape, weight_shape, geometry, dtype, threads, with_bias, relu)
-
-
-def _fitting(workspace: Array, *arguments: Any) -> Program | None:
-    """The program for as many threads as the workspace has room for: they may be more than when it was measured."""
-    kind, x_shape, weight_shape, geometry, dtype, *options = arguments
-    threads = get_num_threads()
-    found = program(kind, x_shape, weight_shape, geometry, dtype, threads, *options)
-    while found is not None and found.workspace > workspace.size and threads > 1:
-        threads -= 1
-        found = program(kind, x_shape, weight_shape, geometry, dtype, threads, *options)
-    return found
-
-
-def forward(
-    x: Array,
-    weight: Array,
-    bias: Array,
-    geometry: Geometry,
-    workspace: Array,
-    out: Array,
-    relu: bool = False,
-    allow_large_tiles: bool = True,
-) -> None:
-    """Write the convolution of ``x`` with ``weight``, plus ``bias``, to ``out``.
-
-    Args:
-        x: (N, H, W, C).
-        weight: (O, KH, KW, C/groups).
-        bias: (O,), or (0,) for none.
-        geometry: Stride, padding, dilation, groups.
-        workspace: 1-d scratch of at least `workspace_size` elements; its contents don't matter.
-        out: (N, OH, OW, O), written.
-        relu: Also replace every negative element by 0 (NaN stays NaN).
-        allow_large_tiles: As in `choose`; the same value as was given to `workspace_size`.
-    """
-    options = (bias.size > 0, relu, allow_large_tiles)
-    run = _fitting(workspace, "forward", x.shape, weight.shape, geometry, x.dtype, *options)
-    if run is not None:
-        run(x, weight, bias, workspace, out)
-        return
-    out[...] = bias if bias.size else 0
-    if relu:
-        np.maximum(out, 0, out=out)
-
-
-def input_grad(
-    grad: Array, weight: Array, geometry: Geometry, workspace: Array, out: Array, allow_large_tiles: bool = True
-) -> None:
-    """Write the gradient with respect to ``x`` to ``out``: every output pixel's gradient, spread over its window.
-
-    Args:
-        grad: (N, OH, OW, O).
-        weight: (O, KH, KW, C/groups).
-        geometry: Stride, padding, dilation, groups.
-        workspace: 1-d scratch of at least `workspace_size` elements.
-        out: (N, H, W, C), written.
-        allow_large_tiles: As in `choose`.
-    """
-    options = (True, False, allow_large_tiles)
-    run = _fitting(workspace, "input_grad", out.shape, weight.shape, geometry, out.dtype, *options)
-    if run is not None:
-        run(grad, weight, ABSENT[out.dtype], workspace, out)
-        return
-    out[...] = 0
-
-
-def weight_grad(
-    x: Array,
-    grad: Array,
-    geometry: Geometry,
-    workspace: Array,
-    out: Array,
-    out_bias: Array,
-    allow_large_tiles: bool = True,
-) -> None:
-    """Write the gradients with respect to ``weight`` and ``bias``: sums over all images and pixels.
-
-    Args:
-        x: (N, H, W, C).
-        grad: (N, OH, OW, O).
-        geometry: Stride, padding, dilation, groups.
-        workspace: 1-d scratch of at least `workspace_size` elements.
-        out: (O, KH, KW, C/groups), written.
-        out_bias: (O,), written; (0,) if there is no bias.
-        allow_large_tiles: As in `choose`.
-    """
-    options = (out_bias.size > 0, False, allow_large_tiles)
-    run = _fitting(workspace, "weight_grad", x.shape, out.shape, geometry, out.dtype, *options)
-    if run is not None:
-        run(x, grad, ABSENT[out.dtype], workspace, out, out_bias)
-        return
-    out[...] = 0
-    if out_bias.size:
-        np.sum(grad, axis=(0, 1, 2), out=out_bias)
+        return NothingToSum(relu)
+    program = getattr(_FAMILIES[name], f"{kind}_program")
+    return program(x_shape, weight_shape, geometry, dtype, threads, with_bias, relu)

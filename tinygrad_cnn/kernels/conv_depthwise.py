@@ -48,7 +48,7 @@ from .conv_direct import forward_grid, phases
 def forward_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.forward`."""
+    """See `conv.prepare`."""
     carver = Carver(dtype)
     grid = forward_grid(x_shape, weight_shape, geometry)
     taps = np.arange(weight_shape[1] * weight_shape[2], dtype=np.int64)
@@ -61,7 +61,7 @@ def forward_program(
 def input_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.input_grad`: one product per phase of the stride, as in `conv_direct.input_grad_plan`."""
+    """See `conv.prepare`: one product per phase of the stride, as in `conv_direct.input_grad_plan`."""
     N, H, W, C = x_shape
     _, KH, KW, _ = weight_shape
     dots = []
@@ -77,7 +77,7 @@ def input_grad_program(
 def weight_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.weight_grad`."""
+    """See `conv.prepare`."""
     grid = forward_grid(x_shape, weight_shape, geometry)
     blocks = grid.cut(block_pixels(grid), dtype.itemsize, whole_rows=True)
     width = panel_width(dtype)

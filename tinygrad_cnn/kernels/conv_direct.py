@@ -31,7 +31,7 @@ from ._workspace import LEFT, Array, Carver
 def forward_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """``out = max(floor, bias + convolution)``; see `conv.forward`."""
+    """``out = max(floor, bias + convolution)``; see `conv.prepare`."""
     carver = Carver(dtype)
     stages = dot_stages(forward_plan(x_shape, weight_shape, geometry), dtype, threads, carver, with_bias, relu)
     return Program(dtype, threads, stages, carver.used)
@@ -40,14 +40,14 @@ def forward_program(
 def input_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.input_grad`."""
+    """See `conv.prepare`."""
     return phases_program(input_grad_plan(x_shape, weight_shape, geometry), dtype, threads)
 
 
 def weight_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.weight_grad`."""
+    """See `conv.prepare`."""
     carver = Carver(dtype)
     plan = weight_grad_plan(x_shape, weight_shape, geometry)
     return Program(dtype, threads, outer_stages(plan, dtype, threads, carver, LEFT, with_bias), carver.used)

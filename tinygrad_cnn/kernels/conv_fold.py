@@ -35,7 +35,7 @@ BATCH = 256 * 1024
 def input_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.input_grad`."""
+    """See `conv.prepare`."""
     N, H, W, C = x_shape
     O, KH, KW, _ = weight_shape
     OH, OW = geometry.output_size((H, W), (KH, KW))

@@ -66,7 +66,7 @@ def fits(kind: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], geo
 def forward_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.forward`."""
+    """See `conv.prepare`."""
     O, KH, KW, group_channels = weight_shape
     grid = forward_grid(x_shape, weight_shape, geometry)
     p, c, q = np.ix_(np.arange(KH), np.arange(group_channels), np.arange(KW))
@@ -87,7 +87,7 @@ def forward_program(
 def input_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.input_grad`."""
+    """See `conv.prepare`."""
     O, KH, KW, group_channels = weight_shape
     ((vertical, horizontal),) = phases(x_shape, weight_shape, geometry)
     grid = Grid(x_shape[0], vertical.axis, horizontal.axis, O)
@@ -305,7 +305,7 @@ def _slide_panel(panel, rows, numbers, planes, target, last, zero):
 def weight_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.weight_grad`."""
+    """See `conv.prepare`."""
     O, KH, KW, group_channels = weight_shape
     groups, columns, itemsize = geometry.groups, O // geometry.groups, dtype.itemsize
     grid = forward_grid(x_shape, weight_shape, geometry)

@@ -55,7 +55,7 @@ def neighbours(x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any) -> in
 def forward_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.forward`."""
+    """See `conv.prepare`."""
     wide = _widen(x_shape, weight_shape, geometry, dtype)
     plan = conv_direct.forward_plan(x_shape, wide.weight_shape, wide.geometry)
     carver = Carver(dtype)
@@ -71,7 +71,7 @@ def forward_program(
 def weight_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.weight_grad`."""
+    """See `conv.prepare`."""
     wide = _widen(x_shape, weight_shape, geometry, dtype)
     plan = conv_direct.weight_grad_plan(x_shape, wide.weight_shape, wide.geometry)
     carver = Carver(dtype)

@@ -74,7 +74,7 @@ def plan(
 def forward_program(
     m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.forward`; ``m`` is 2 or 4."""
+    """See `conv.prepare`; ``m`` is 2 or 4."""
     N, H, W, C = x_shape
     OH, OW = geometry.output_size((H, W), (3, 3))
     this = plan(m, N, (H, W, C), (OH, OW, weight_shape[0]), geometry.padding)
@@ -84,7 +84,7 @@ def forward_program(
 def input_grad_program(
     m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.input_grad`."""
+    """See `conv.prepare`."""
     N, H, W, C = x_shape
     OH, OW = geometry.output_size((H, W), (3, 3))
     padding = (2 - geometry.padding[0], 2 - geometry.padding[1])

@@ -42,7 +42,7 @@ SUMS_BYTES = 16 * 1024 * 1024
 def weight_grad_program(
     m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
-    """See `conv.weight_grad`; ``m`` is 2 or 4."""
+    """See `conv.prepare`; ``m`` is 2 or 4."""
     N, H, W, C = x_shape
     O = weight_shape[0]
     OH, OW = geometry.output_size((H, W), (3, 3))

@@ -36,55 +36,96 @@ MANY_TERMS = 2048
 """From here on a sum over rows is cut into chunks, for threads to share and because a long sum rounds more."""
 
 
-def workspace_size(a_shape: tuple[int, ...], b_shape: tuple[int, ...], trans_a: bool, trans_b: bool, dtype: Any) -> int:
-    """Number of elements (of ``dtype``) of scratch memory that `matmul` needs for these operands; may be 0."""
-    if _has_few_rows(a_shape, trans_a, trans_b):
-        return 0
-    found = _program(a_shape, b_shape, trans_a, trans_b, dtype, get_num_threads(), True, False)
-    return 0 if found is None else found.workspace
-
-
-def matmul(
-    a: Array,
-    b: Array,
+def prepare(
+    a_shape: tuple[int, ...],
+    b_shape: tuple[int, ...],
     trans_a: bool,
     trans_b: bool,
-    bias: Array,
-    workspace: Array,
-    out: Array,
+    dtype: Any,
+    with_bias: bool = False,
     relu: bool = False,
-) -> None:
-    """Write ``op(a) @ op(b) + bias`` to ``out``.
+) -> Any:
+    """What multiplies matrices of these shapes, on as many threads as there are now.
 
     Args:
-        a: (M, K), or (K, M) with ``trans_a``.
-        b: (K, L), or (L, K) with ``trans_b``.
+        a_shape: (M, K), or (K, M) with ``trans_a``.
+        b_shape: (K, L), or (L, K) with ``trans_b``.
         trans_a: Use ``a`` transposed.
         trans_b: Use ``b`` transposed.
-        bias: (L,), added to every row; (0,) for none.
-        workspace: 1-d scratch of at least `workspace_size` elements.
-        out: (M, L), written. Where K is 0, it is the bias, or 0.
-        relu: Also replace every negative element by 0 (NaN stays NaN).
+        dtype: float32 or float64.
+        with_bias: A bias is added to every row.
+        relu: Replace every negative element by 0 (NaN stays NaN).
+
+    Returns:
+        ``run`` with ``run.workspace``, the number of elements of 1-d scratch memory that a call needs;
+        ``run(a, b, bias, workspace, out)`` writes ``op(a) @ op(b) + bias`` to ``out (M, L)``, ``bias`` being (L,), or
+        (0,) for none. Where K is 0, it is the bias, or 0.
     """
-    if _has_few_rows(a.shape, trans_a, trans_b):
-        few_rows.run(a.size * b.shape[0] // MULTIPLY_ADDS, a, b, bias, relu, out)
-        return
-    threads = get_num_threads()
-    options = (bias.size > 0, relu)
-    program = _program(a.shape, b.shape, trans_a, trans_b, a.dtype, threads, *options)
-    while program is not None and program.workspace > workspace.size and threads > 1:
-        threads -= 1
-        program = _program(a.shape, b.shape, trans_a, trans_b, a.dtype, threads, *options)
-    outer = _is_outer(a.shape, trans_a)
-    if program is None:
-        out[...] = 0
-    else:
-        # An outer product reads its right operand in rows.
-        program(a, np.ascontiguousarray(b.T) if trans_b and outer else b, bias, workspace, out)
-    if program is None or outer:
+    return _prepare(a_shape, b_shape, trans_a, trans_b, dtype, with_bias, relu, get_num_threads())
+
+
+@functools.lru_cache(maxsize=512)
+def _prepare(
+    a_shape: tuple[int, ...],
+    b_shape: tuple[int, ...],
+    trans_a: bool,
+    trans_b: bool,
+    dtype: Any,
+    with_bias: bool,
+    relu: bool,
+    threads: int,
+) -> Any:
+    M, K = a_shape[::-1] if trans_a else a_shape
+    L = b_shape[0] if trans_b else b_shape[1]
+    if _has_few_rows(a_shape, trans_a, trans_b):
+        return _FewRows(relu)
+    if 0 in (M, K, L):
+        return _Completed(None, False, relu)
+    carver = Carver(dtype)
+    if trans_a and K > MANY_TERMS:
+        outer = Outer(one_to_one(K, M), groups=1, columns=L, term_step=L, column_step=1, group_step=0)
+        stages = outer_stages(outer, dtype, threads, carver, LEFT, with_columns=False)
+        return _Completed(Program(dtype, threads, stages, carver.used), trans_b, relu)
+    stages, left = [], LEFT
+    if trans_a:
+        left = carver.take(M, K)
+        stages.append(Stage(transpose, M * K, (LEFT, left), (), (K, M)))
+    terms = np.arange(K, dtype=np.int64)
+    dot = Dot(
+        one_to_one(M, K), side_by_side=True, targets=Places(0, 0, L, 0), terms=terms if trans_b else terms * L,
+        column_step=K if trans_b else 1, group_step=0, groups=1, columns=L,
+    )  # fmt: skip
+    stages += dot_stages(dot, dtype, threads, carver, with_bias, relu, left)
+    return Program(dtype, threads, stages, carver.used)
+
+
+class _FewRows:
+    """`few_rows`, called like a `Program`."""
+
+    workspace = 0
+
+    def __init__(self, relu: bool) -> None:
+        self.relu = relu
+
+    def __call__(self, a: Array, b: Array, bias: Array, workspace: Array, out: Array) -> None:
+        few_rows.run(a.size * b.shape[0] // MULTIPLY_ADDS, a, b, bias, self.relu, out)
+
+
+class _Completed:
+    """A sum of outer products, or of nothing (None), to which bias and ReLU are added afterwards."""
+
+    def __init__(self, program: Program | None, trans_b: bool, relu: bool) -> None:
+        self.program, self.trans_b, self.relu = program, trans_b, relu
+        self.workspace = 0 if program is None else program.workspace
+
+    def __call__(self, a: Array, b: Array, bias: Array, workspace: Array, out: Array) -> None:
+        if self.program is None:
+            out[...] = 0
+        else:  # it reads its right operand in rows
+            self.program(a, np.ascontiguousarray(b.T) if self.trans_b else b, bias, workspace, out)
         if bias.size:
             out += bias
-        if relu:
+        if self.relu:
             np.maximum(out, 0, out=out)
 
 
@@ -113,43 +154,6 @@ def few_rows(a, b, bias, relu, out):
         for m in range(M):
             total = row_dot(address(a) + m * K * a.itemsize, address(b) + l * K * b.itemsize, K, zero) + start
             out[m, l] = zero if relu and total <= 0 else total
-
-
-@functools.lru_cache(maxsize=512)
-def _program(
-    a_shape: tuple[int, ...],
-    b_shape: tuple[int, ...],
-    trans_a: bool,
-    trans_b: bool,
-    dtype: Any,
-    threads: int,
-    with_bias: bool,
-    relu: bool,
-) -> Program | None:
-    """The stages of the product, or None for a sum over nothing."""
-    M, K = a_shape[::-1] if trans_a else a_shape
-    L = b_shape[0] if trans_b else b_shape[1]
-    if 0 in (M, K, L):
-        return None
-    carver = Carver(dtype)
-    if _is_outer(a_shape, trans_a):
-        outer = Outer(one_to_one(K, M), groups=1, columns=L, term_step=L, column_step=1, group_step=0)
-        return Program(dtype, threads, outer_stages(outer, dtype, threads, carver, LEFT, False), carver.used)
-    stages, left = [], LEFT
-    if trans_a:
-        left = carver.take(M, K)
-        stages.append(Stage(transpose, M * K, (LEFT, left), (), (K, M)))
-    terms = np.arange(K, dtype=np.int64)
-    dot = Dot(
-        one_to_one(M, K), side_by_side=True, targets=Places(0, 0, L, 0), terms=terms if trans_b else terms * L,
-        column_step=K if trans_b else 1, group_step=0, groups=1, columns=L,
-    )  # fmt: skip
-    stages += dot_stages(dot, dtype, threads, carver, with_bias, relu, left)
-    return Program(dtype, threads, stages, carver.used)
-
-
-def _is_outer(a_shape: tuple[int, ...], trans_a: bool) -> bool:
-    return trans_a and a_shape[0] > MANY_TERMS
 
 
 @task_kernel

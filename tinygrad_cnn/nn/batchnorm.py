@@ -70,27 +70,21 @@ class _BatchNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, ...) -> the same shape."""
-        if input.ndim not in self.dimensions:
+        if input._array.ndim not in self.dimensions:
             wanted = " or ".join(map(str, self.dimensions))
             raise ShapeError(
                 f"{type(self).__name__}: expected an input of {wanted} dimensions, got shape {tuple(input.shape)}"
             )
-        share = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked._array[...] += 1
-            self.num_batches_tracked._mark_written()
+        share, tracked, mean = 0.0 if self.momentum is None else self.momentum, None, self.running_mean
+        if self.training:
+            tracked = self.num_batches_tracked
+        if tracked is not None:
+            tracked._array[...] += 1
+            tracked._mark_written()
             if self.momentum is None:
-                share = 1.0 / float(self.num_batches_tracked._array)
-        return F.batch_norm(
-            input,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training or self.running_mean is None,
-            share,
-            self.eps,
-        )
+                share = 1.0 / float(tracked._array)
+        training = self.training or mean is None
+        return F.batch_norm(input, mean, self.running_var, self.weight, self.bias, training, share, self.eps)
 
     def extra_repr(self) -> str:
         return (

@@ -35,29 +35,48 @@ SLACK = 1.25
 """How much memory the pool may hold, relative to the most that was ever in use at one time."""
 
 
+LARGEST_SCRATCH = 8 << 20
+"""More bytes than this are not kept as scratch memory."""
+
+
+class _Block:
+    """Memory, and the first address in it that is a multiple of `ALIGNMENT`."""
+
+    __slots__ = ("address", "capacity", "memory")
+
+    def __init__(self, capacity: int) -> None:
+        self.memory = np.empty(capacity, np.uint8)
+        self.capacity = capacity
+        address = self.memory.__array_interface__["data"][0]
+        self.address = address + -address % ALIGNMENT
+
+    def aligned(self) -> Array:
+        """The memory from ``address`` on."""
+        return self.memory[self.address - self.memory.__array_interface__["data"][0] :]
+
+
 class _Lease:
     """Owns a block on behalf of the array whose base it is; NumPy reads ``__array_interface__``."""
 
-    __slots__ = ("__array_interface__", "memory")
+    __slots__ = ("__array_interface__", "block")
 
-    def __init__(self, memory: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.memory = memory
-        address = memory.__array_interface__["data"][0]
+    def __init__(self, block: _Block, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.block = block
         self.__array_interface__ = {
             "version": 3,
             "shape": shape,
             "typestr": dtype.str,
-            "data": (address + -address % ALIGNMENT, False),
+            "data": (block.address, False),
         }
 
     def __del__(self) -> None:
         # A lock here could be held already: the garbage collector runs anywhere.  deque.append is atomic.
-        _returned.append(self.memory)
+        _returned.append(self.block)
 
 
 _lock = threading.Lock()
-_returned: deque[Array] = deque()  # given back and not yet sorted into _idle
-_idle: dict[int, list[Array]] = {}  # size in bytes -> blocks, the one used last at the end
+_returned: deque[_Block] = deque()  # given back and not yet sorted into _idle
+_idle: dict[int, list[_Block]] = {}  # capacity in bytes -> blocks, the one used last at the end
 _in_use = 0
 _held = 0  # in use and idle together
 _most_in_use = 0
@@ -90,9 +109,40 @@ def empty_like(model: Array) -> Array:
     return empty(model.shape, model.dtype)
 
 
+def scratch(count: int, dtype: np.dtype[Any]) -> Array:
+    """A 1-d array with arbitrary contents for one kernel to compute in: it is the same memory for every kernel.
+
+    Args:
+        count: elements, at least 0.
+        dtype: a NumPy dtype.
+
+    Returns:
+        An array that the next call on this thread hands out again, so nothing may keep it.  Small or reused memory is
+        also likely to be in the cache.
+    """
+    size = count * dtype.itemsize
+    if size > LARGEST_SCRATCH:
+        return empty((count,), dtype)
+    memory = _thread.scratch
+    if memory.size < size:
+        memory = _thread.scratch = _Block(_rounded(size) + ALIGNMENT).aligned()
+    return memory[:size].view(dtype)
+
+
+class _PerThread(threading.local):
+    """The scratch memory of each thread."""
+
+    def __init__(self) -> None:
+        self.scratch = np.empty(0, np.uint8)
+
+
+_thread = _PerThread()
+
+
 def release() -> None:
-    """Give all idle blocks back to the operating system."""
+    """Give all idle blocks, and this thread's scratch memory, back to the operating system."""
     global _held, _most_in_use
+    _thread.scratch = np.empty(0, np.uint8)
     with _lock:
         _sort_returned()
         _idle.clear()
@@ -106,15 +156,16 @@ def statistics() -> dict[str, int]:
         return {"in_use": _in_use, "idle": _held - _in_use, "most_in_use": _most_in_use}
 
 
-def _take(size: int) -> Array:
+def _take(size: int) -> _Block:
     """A block of at least ``size`` bytes, plus what alignment may need."""
     global _in_use, _held, _most_in_use
     with _lock:
         _sort_returned()
         found = _find(size)
         if found is not None:
-            _in_use += found.nbytes
-            _most_in_use = max(_most_in_use, _in_use)
+            _in_use += found.capacity
+            if _in_use > _most_in_use:
+                _most_in_use = _in_use
             return found
         capacity = _rounded(size) + ALIGNMENT
         _in_use += capacity
@@ -122,7 +173,7 @@ def _take(size: int) -> Array:
         _shrink(int(SLACK * _most_in_use) - capacity)
         _held += capacity
     try:
-        return np.empty(capacity, np.uint8)
+        return _Block(capacity)
     except MemoryError:
         with _lock:
             _in_use -= capacity
@@ -137,7 +188,7 @@ def _rounded(size: int) -> int:
     return -(-size // step) * step
 
 
-def _find(size: int) -> Array | None:
+def _find(size: int) -> _Block | None:
     """The idle block of the size class, or the smallest slightly larger one; None if there is none."""
     exact = _rounded(size) + ALIGNMENT
     blocks = _idle.get(exact)
@@ -152,12 +203,12 @@ def _sort_returned() -> None:
     """Put the blocks whose arrays died among the idle ones."""
     global _in_use
     while _returned:
-        memory = _returned.popleft()
-        _in_use -= memory.nbytes
+        block = _returned.popleft()
+        _in_use -= block.capacity
         # Taken out and put in again: the dictionary stays ordered by last use.
-        blocks = _idle.pop(memory.nbytes, [])
-        blocks.append(memory)
-        _idle[memory.nbytes] = blocks
+        blocks = _idle.pop(block.capacity, [])
+        blocks.append(block)
+        _idle[block.capacity] = blocks
 
 
 def _shrink(limit: int) -> None:

@@ -12,6 +12,7 @@ Reference: V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep le
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -69,9 +70,9 @@ class Conv2d(Op):
         x, weight, geometry = nhwc(x), nhwc(weight), self.geometry
         OH, OW = geometry.output_size(x.shape[1:3], weight.shape[1:3])
         out = buffers.empty((x.shape[0], OH, OW, weight.shape[0]), x.dtype)
-        bias = ABSENT[x.dtype] if bias is None else prepared(bias)
-        workspace = _workspace("forward", x.shape, weight.shape, geometry, x.dtype)
-        kernels.conv.forward(x, weight, bias, geometry, workspace, out, self.relu, _precision != "highest")
+        none = ABSENT[x.dtype]
+        run = _prepare("forward", x.shape, weight.shape, geometry, x.dtype, bias is not None, self.relu)
+        run(x, weight, none if bias is None else prepared(bias), buffers.scratch(run.workspace, x.dtype), out)
         return nchw(out)
 
     def backward(self, grad: Tensor, x: Tensor | None, weight: Tensor | None, *_: Tensor) -> tuple[Tensor | None, ...]:
@@ -114,8 +115,8 @@ class ConvInputGrad(Op):
     def forward(self, grad: np.ndarray, weight: np.ndarray) -> np.ndarray:
         grad, weight, geometry = nhwc(grad), nhwc(weight), self.geometry
         out = buffers.empty((grad.shape[0], *self.size, weight.shape[3] * geometry.groups), grad.dtype)
-        workspace = _workspace("input_grad", out.shape, weight.shape, geometry, out.dtype)
-        kernels.conv.input_grad(grad, weight, geometry, workspace, out, _precision != "highest")
+        run = _prepare("input_grad", out.shape, weight.shape, geometry, out.dtype)
+        run(grad, weight, ABSENT[out.dtype], buffers.scratch(run.workspace, out.dtype), out)
         return nchw(out)
 
     def backward(self, x: Tensor, grad: Tensor | None, weight: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -148,8 +149,8 @@ class ConvWeightGrad(Op):
         filters = grad.shape[3]
         out = buffers.empty((filters, *self.kernel_size, x.shape[3] // geometry.groups), x.dtype)
         out_bias = np.empty(filters if self.with_bias else 0, x.dtype)
-        workspace = _workspace("weight_grad", x.shape, out.shape, geometry, x.dtype)
-        kernels.conv.weight_grad(x, grad, geometry, workspace, out, out_bias, _precision != "highest")
+        run = _prepare("weight_grad", x.shape, out.shape, geometry, x.dtype, self.with_bias)
+        run(x, grad, ABSENT[x.dtype], buffers.scratch(run.workspace, x.dtype), out, out_bias)
         return nchw(out), out_bias
 
     def backward(
@@ -234,9 +235,18 @@ class Crop(Op):
         return (ZeroPad.apply(grad, border=self.border),)
 
 
-def _workspace(kind: str, x_shape: Any, weight_shape: Any, geometry: Geometry, dtype: np.dtype) -> np.ndarray:
-    size = kernels.conv.workspace_size(kind, x_shape, weight_shape, geometry, dtype, _precision != "highest")
-    return buffers.empty((size,), dtype)
+def _prepare(
+    kind: str,
+    x_shape: Any,
+    weight_shape: Any,
+    geometry: Geometry,
+    dtype: np.dtype,
+    with_bias: bool = False,
+    relu: bool = False,
+) -> Any:
+    return kernels.conv.prepare(
+        kind, x_shape, weight_shape, geometry, dtype, with_bias, relu, _precision != "highest"
+    )  # fmt: skip
 
 
 def conv2d(
@@ -281,23 +291,9 @@ def conv2d(
     stride = pair("conv2d", "stride", stride, 1)
     dilation = pair("conv2d", "dilation", dilation, 1)
     _check_operands(input, weight, bias, groups)
-    size, kernel_size = input._array.shape[-2:], weight._array.shape[2:]
-    border = None
-    if isinstance(padding, str):
-        padding, border = _named_padding(padding, stride, dilation, kernel_size)
-        if border is not None:
-            size = (size[0] + border[1], size[1] + border[3])
-    else:
+    if not isinstance(padding, str):
         padding = pair("conv2d", "padding", padding, 0)
-    geometry = kernels.conv.Geometry(stride, padding, dilation, groups)
-    out_size = geometry.output_size(size, kernel_size)
-    if out_size[0] < 1 or out_size[1] < 1:
-        padded = (size[0] + 2 * padding[0], size[1] + 2 * padding[1])
-        extent = tuple([d * (k - 1) + 1 for d, k in zip(dilation, kernel_size)])
-        raise ShapeError(
-            f"conv2d: weight's window of {extent} pixels (dilation {dilation}) is larger than the padded input of "
-            f"{padded}; input.shape={input._array.shape}, weight.shape={weight._array.shape}, padding={padding}"
-        )
+    geometry, border = _geometry(input._array.shape, weight._array.shape, stride, padding, dilation, groups)
     weight = channels_last(weight)
     operation = fused("conv2d", activation, Conv2d, Conv2dReLU)
 
@@ -307,6 +303,33 @@ def conv2d(
         return operation.apply(x, weight, bias, geometry=geometry)
 
     return on_batch(convolve, input)
+
+
+@functools.lru_cache(maxsize=512)
+def _geometry(
+    shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Pair | str,
+    dilation: Pair,
+    groups: int,
+) -> tuple[Geometry, tuple[int, int, int, int] | None]:
+    """The geometry, and the zeros that "same" needs below and right on top of its padding, or None."""
+    size, border = shape[-2:], None
+    kernel_size = (weight_shape[2], weight_shape[3])
+    if isinstance(padding, str):
+        padding, border = _named_padding(padding, stride, dilation, kernel_size)
+        if border is not None:
+            size = (size[0] + border[1], size[1] + border[3])
+    geometry = kernels.conv.Geometry(stride, padding, dilation, groups)
+    if min(geometry.output_size(size, kernel_size)) < 1:
+        padded = (size[0] + 2 * padding[0], size[1] + 2 * padding[1])
+        extent = tuple([d * (k - 1) + 1 for d, k in zip(dilation, kernel_size)])
+        raise ShapeError(
+            f"conv2d: weight's window of {extent} pixels (dilation {dilation}) is larger than the padded input of "
+            f"{padded}; input.shape={shape}, weight.shape={weight_shape}, padding={padding}"
+        )
+    return geometry, border
 
 
 def _named_padding(padding: str, stride: Pair, dilation: Pair, kernel_size: Pair) -> tuple[Pair, Any]:

@@ -56,13 +56,16 @@ def prepared(x: np.ndarray) -> np.ndarray:
 
 def rows(x: np.ndarray) -> np.ndarray:
     """(C,), (N, C) or (N, C, d1, ...) as an (M, C) matrix for kernels: a view of channels-last memory, else a copy."""
-    if x.ndim > 2:
+    if x.ndim == 4:
+        x = x.transpose(0, 2, 3, 1)
+    elif x.ndim > 2:
         x = np.moveaxis(x, 1, -1)
-    return prepared(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return prepared(x).reshape(-1 if x.size else math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def from_rows(matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The inverse of ``rows``: an array of the original shape on the matrix's memory."""
     if len(shape) <= 2:
         return matrix.reshape(shape)
-    return np.moveaxis(matrix.reshape(shape[:1] + shape[2:] + shape[1:2]), -1, 1)
+    images = matrix.reshape(shape[:1] + shape[2:] + shape[1:2])
+    return images.transpose(0, 3, 1, 2) if len(shape) == 4 else np.moveaxis(images, -1, 1)

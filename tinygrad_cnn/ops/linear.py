@@ -125,9 +125,9 @@ def product(
     """``op(a) @ op(b) + bias`` of two matrices that a kernel can read, as a new array; with ``relu`` at least 0."""
     dtype = a.dtype
     out = buffers.empty((a.shape[1 if trans_a else 0], b.shape[0 if trans_b else 1]), dtype)
-    size = kernels.matmul.workspace_size(a.shape, b.shape, trans_a, trans_b, dtype)
+    run = kernels.matmul.prepare(a.shape, b.shape, trans_a, trans_b, dtype, bias is not None, relu)
     bias = ABSENT[dtype] if bias is None else prepared(bias)
-    kernels.matmul.matmul(a, b, trans_a, trans_b, bias, buffers.empty((size,), dtype), out, relu)
+    run(a, b, bias, buffers.scratch(run.workspace, dtype), out)
     return out
 
 
