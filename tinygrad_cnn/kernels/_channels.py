@@ -1,6 +1,7 @@
 """The micro-kernels of batch normalisation: rows of channels, a vector of channels at a time.
 
     moments      mean and Σ (x − mean)² down the rows          (twice through a block that is in the cache)
+    merge        both of them, of two groups of rows together
     grad_sums    Σ g and Σ g·(x − mean) down the rows
     normalise    y = (x − mean)·scale + shift
     input_grad   out = factor·(g − even − (x − mean)·slope)
@@ -48,9 +49,9 @@ def moments(
 
             number = emit.splat(builder.sitofp(count, emit.element))
             column = [builder.add(x, offset)]
-            (total,) = _down(emit, column, step, count, [emit.constant(0)], add)
+            (total,) = _sum_down(emit, column, step, count, 1, add)
             centre = builder.fdiv(total, number)
-            (total,) = _down(emit, column, step, count, [emit.constant(0)], add_square)
+            (total,) = _sum_down(emit, column, step, count, 1, add_square)
             emit.store_some(centre, builder.add(mean, offset), 0, mask)
             emit.store_some(total, builder.add(squares, offset), 0, mask)
 
@@ -58,6 +59,54 @@ def moments(
         return context.get_dummy_value()
 
     return types.void(x, step, count, channels, mean, squares, zero), generate
+
+
+@intrinsic
+def merge(
+    typing_context: Any,
+    mean: Any,
+    squares: Any,
+    rows: Any,
+    other: Any,
+    other_squares: Any,
+    more: Any,
+    channels: Any,
+    zero: Any,
+) -> Any:
+    """``merge(mean, squares, rows, other, other_squares, more, channels, zero)``: two groups' moments become one's.
+
+        mean += d·more/(rows + more),   squares += other_squares + d²·rows·more/(rows + more),   d = other − mean
+
+    Args:
+        mean, squares: Addresses of the moments of the first group; changed.
+        rows: In the first group, at least 0.
+        other, other_squares: Addresses of the moments of the second.
+        more: Rows in the second group, at least 1.
+        channels: Elements in each of the four.
+        zero: Any value of the arrays' dtype.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        mean, squares, rows, other, other_squares, more, channels, _ = args
+        emit = Emitter(builder, signature.args[7])
+        rows, more = (builder.sitofp(number, emit.element) for number in (rows, more))
+        share = builder.fdiv(more, builder.fadd(rows, more))
+        weight = emit.splat(builder.fmul(rows, share))
+        share = emit.splat(share)
+
+        def one_vector(channel: Any, mask: Any) -> None:
+            places = [builder.add(array, emit.bytes(channel)) for array in (mean, squares, other, other_squares)]
+            first, first_squares, second, second_squares = (emit.load_some(place, mask) for place in places)
+            difference = builder.fsub(second, first)
+            emit.store_some(emit.fma(difference, share, first), places[0], 0, mask)
+            between = builder.fmul(builder.fmul(difference, difference), weight)
+            total = builder.fadd(builder.fadd(first_squares, second_squares), between)
+            emit.store_some(total, places[1], 0, mask)
+
+        emit.for_channels(channels, one_vector)
+        return context.get_dummy_value()
+
+    return types.void(mean, squares, rows, other, other_squares, more, channels, zero), generate
 
 
 @intrinsic
@@ -94,7 +143,7 @@ def grad_sums(
                 return [builder.fadd(state[0], g), emit.fma(g, builder.fsub(value, centre), state[1])]
 
             columns = [builder.add(grad, offset), builder.add(x, offset)]
-            sums = _down(emit, columns, step, count, [emit.constant(0)] * 2, add)
+            sums = _sum_down(emit, columns, step, count, 2, add)
             emit.store_some(sums[0], builder.add(total, offset), 0, mask)
             emit.store_some(sums[1], builder.add(product, offset), 0, mask)
 
@@ -211,3 +260,37 @@ def _down(
         return one_row([emit.builder.add(column, emit.builder.mul(r, step)) for column in columns], state)
 
     return emit.loop(count, state, body)
+
+
+STREAMS = 4
+"""Rows that are summed side by side: an addition waits 4 cycles for the one before it."""
+
+
+def _sum_down(
+    emit: Emitter,
+    columns: Sequence[Any],
+    step: Any,
+    count: Any,
+    sums: int,
+    one_row: Callable[[Sequence[Any], list[Any]], list[Any]],
+) -> list[Any]:
+    """``sums`` sums over the rows, from 0: in `STREAMS` streams that take turns, which are then added up."""
+    builder = emit.builder
+    rounds = builder.sdiv(count, emit.i64(STREAMS))
+
+    def one_round(r: Any, state: list[Any]) -> list[Any]:
+        following = []
+        for k in range(STREAMS):
+            row = builder.mul(builder.add(builder.mul(r, emit.i64(STREAMS)), emit.i64(k)), step)
+            places = [builder.add(column, row) for column in columns]
+            following += one_row(places, state[k * sums : (k + 1) * sums])
+        return following
+
+    state = emit.loop(rounds, [emit.constant(0)] * (STREAMS * sums), one_round)
+    done = builder.mul(rounds, emit.i64(STREAMS))
+    rest = [builder.add(column, builder.mul(done, step)) for column in columns]
+    state[:sums] = _down(emit, rest, step, builder.sub(count, done), state[:sums], one_row)
+    while len(state) > sums:
+        half = len(state) // 2
+        state = [builder.fadd(a, b) for a, b in zip(state[:half], state[half:])]
+    return state

@@ -41,7 +41,7 @@ class BatchNorm(Op):
         weight, bias, running_mean, running_var = [_vector(v, x.dtype) for v in vectors]
         mean, s = np.empty(C, x.dtype), np.empty(C, x.dtype)
         y = buffers.empty(matrix.shape, x.dtype)
-        partial = buffers.empty((kernels.norm.chunks(M, C), 2, C), x.dtype)
+        partial = buffers.empty((kernels.norm.chunks(M, C), 4, C), x.dtype)
         kernels.norm.batch_norm.run(
             4 * matrix.size,
             matrix,
