@@ -5,6 +5,7 @@ Used by the tests of the convolution kernels and, in another process, by the one
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,30 +120,40 @@ def input_grad(case: Case, grad: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return padded[:, ph : ph + H, pw : pw + W]
 
 
-def run(conv: Any, case: Case, arrays: dict[str, np.ndarray], allow_large_tiles: bool = True) -> None:
+KINDS = ("forward", "input_grad", "weight_grad")
+
+
+def run(conv: Any, case: Case, arrays: dict[str, np.ndarray], algorithms: Mapping[str, str] | None = None) -> None:
     """All three kernels, on arrays that the caller made: see `array_shapes`."""
     a, none = arrays, np.empty(0, arrays["x"].dtype)
-    prepare(conv, case, a["x"].dtype, "forward", allow_large_tiles)(
-        a["x"], a["weight"], a["bias"], a["forward"], a["out"]
-    )
-    prepare(conv, case, a["x"].dtype, "input_grad", allow_large_tiles)(
-        a["grad"], a["weight"], none, a["input_grad"], a["out_x"]
-    )
-    prepare(conv, case, a["x"].dtype, "weight_grad", allow_large_tiles)(
-        a["x"], a["grad"], none, a["weight_grad"], a["out_weight"], a["out_bias"]
-    )
+    forward, input_grad, weight_grad = (prepare(conv, case, none.dtype, kind, algorithms) for kind in KINDS)
+    forward(a["x"], a["weight"], a["bias"], a["forward"], a["out"])
+    input_grad(a["grad"], a["weight"], none, a["input_grad"], a["out_x"])
+    weight_grad(a["x"], a["grad"], none, a["weight_grad"], a["out_weight"], a["out_bias"])
 
 
-def prepare(conv: Any, case: Case, dtype: Any, kind: str, allow_large_tiles: bool = True, relu: bool = False) -> Any:
-    """What computes one of the three."""
+def prepare(
+    conv: Any, case: Case, dtype: Any, kind: str, algorithms: Mapping[str, str] | None = None, relu: bool = False
+) -> Any:
+    """What computes one of the three: by the algorithm that is given for its kind, else by the best one."""
     geometry = conv.Geometry(case.stride, case.padding, case.dilation, case.groups)
     with_bias = kind != "input_grad" and case.filters > 0
+    algorithm = None if algorithms is None else algorithms[kind]
     return conv.prepare(
-        kind, case.x_shape, case.weight_shape, geometry, np.dtype(dtype), with_bias, relu, allow_large_tiles
+        kind, case.x_shape, case.weight_shape, geometry, np.dtype(dtype), with_bias, relu, algorithm=algorithm
     )
 
 
-def array_shapes(conv: Any, case: Case, dtype: Any, allow_large_tiles: bool = True) -> dict[str, tuple[int, ...]]:
+def any_algorithms(conv: Any, case: Case, dtype: Any, rng: np.random.Generator) -> dict[str, str]:
+    """One of the algorithms that can compute each of the three."""
+    geometry = conv.Geometry(case.stride, case.padding, case.dilation, case.groups)
+    possible = {kind: conv.possible(kind, case.x_shape, case.weight_shape, geometry, dtype) for kind in KINDS}
+    return {kind: str(rng.choice(names)) for kind, names in possible.items()}
+
+
+def array_shapes(
+    conv: Any, case: Case, dtype: Any, algorithms: Mapping[str, str] | None = None
+) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all arrays of `run`, workspaces included."""
     shapes: dict[str, tuple[int, ...]] = {
         "x": case.x_shape,
@@ -154,6 +165,6 @@ def array_shapes(conv: Any, case: Case, dtype: Any, allow_large_tiles: bool = Tr
         "out_weight": case.weight_shape,
         "out_bias": (case.filters,),
     }
-    for kind in ("forward", "input_grad", "weight_grad"):
-        shapes[kind] = (prepare(conv, case, dtype, kind, allow_large_tiles).workspace,)
+    for kind in KINDS:
+        shapes[kind] = (prepare(conv, case, dtype, kind, algorithms).workspace,)
     return shapes

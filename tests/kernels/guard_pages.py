@@ -2,7 +2,7 @@
 
 ``python -c "from tests.kernels.guard_pages import main; main()" 2000`` draws 2000 geometries. Each runs twice: with
 every array ending right before such a page, and with every array beginning right after one. An access outside kills the
-process with SIGSEGV; the last geometry printed is the one.
+process with SIGSEGV; the last geometry printed is the one. The algorithms are drawn from those that can compute it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from tests.kernels.geometries import array_shapes, random_case, run
+from tests.kernels.geometries import any_algorithms, array_shapes, random_case, run
 from tinygrad_cnn import kernels
 
 PAGE = mmap.PAGESIZE
@@ -65,8 +65,9 @@ def main() -> None:
         case = random_case(rng)
         print(seed, case, flush=True)
         dtype = np.float32 if seed % 3 else np.float64
-        shapes = array_shapes(kernels.conv, case, dtype)
+        algorithms = any_algorithms(kernels.conv, case, dtype, rng)
+        shapes = array_shapes(kernels.conv, case, dtype, algorithms)
         for at_end in (True, False):
-            run(kernels.conv, case, guarded(shapes, dtype, at_end, seed))
+            run(kernels.conv, case, guarded(shapes, dtype, at_end, seed), algorithms)
             run_matmul(np.random.default_rng(seed), dtype, at_end, seed)
     print(count)

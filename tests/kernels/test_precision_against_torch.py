@@ -11,23 +11,27 @@ import os
 import numpy as np
 import pytest
 
-from tests.kernels.geometries import Case, run
+from tests.kernels.geometries import KINDS, Case, run
 from tests.kernels.test_conv_kernels import filled
 from tinygrad_cnn import kernels
 
 torch = pytest.importorskip("torch")
 
 DRAWS = 20
+SAME = Case(2, (12, 12), 64, 64, (3, 3), padding=(1, 1))
 CASES = {
-    "direct": (Case(2, (12, 12), 16, 24, (3, 3), padding=(1, 1)), 2.0),
-    "5x5": (Case(2, (14, 14), 6, 16, (5, 5)), 2.0),
-    "strided": (Case(2, (13, 13), 16, 32, (3, 3), stride=(2, 2), padding=(1, 1)), 2.0),
-    "1x1": (Case(2, (8, 8), 64, 128, (1, 1)), 2.0),
-    "depthwise": (Case(2, (9, 9), 32, 32, (3, 3), padding=(1, 1), groups=32), 2.0),
-    "grouped": (Case(2, (9, 9), 32, 32, (3, 3), padding=(1, 1), groups=4), 2.0),
-    "winograd F(2x2)": (Case(2, (12, 12), 32, 32, (3, 3), padding=(1, 1)), 2.0),
-    "winograd F(4x4)": (Case(2, (12, 12), 64, 64, (3, 3), padding=(1, 1)), 5.0),
+    "direct": (SAME._replace(channels=16, filters=24), "direct", 2.0),
+    "sliding": (SAME._replace(channels=16, filters=24), "sliding", 2.0),
+    "5x5": (Case(2, (14, 14), 6, 16, (5, 5)), None, 2.0),
+    "strided": (Case(2, (13, 13), 16, 32, (3, 3), stride=(2, 2), padding=(1, 1)), None, 2.0),
+    "1x1": (Case(2, (8, 8), 64, 128, (1, 1)), None, 2.0),
+    "depthwise": (Case(2, (9, 9), 32, 32, (3, 3), padding=(1, 1), groups=32), None, 2.0),
+    "grouped": (Case(2, (9, 9), 32, 32, (3, 3), padding=(1, 1), groups=4), None, 2.0),
+    "many channels": (Case(2, (4, 4), 256, 256, (3, 3), padding=(1, 1)), None, 2.0),
+    "winograd F(2x2)": (SAME._replace(channels=32, filters=32), "winograd F(2x2)", 2.0),
+    "winograd F(4x4)": (SAME, "winograd F(4x4)", 5.0),
 }
+"""Geometry, algorithm (None for the one that is chosen), and the limit."""
 
 
 def of_torch(case: Case, arrays: dict[str, np.ndarray], dtype: type, size: bool = False) -> dict[str, np.ndarray]:
@@ -47,12 +51,13 @@ def of_torch(case: Case, arrays: dict[str, np.ndarray], dtype: type, size: bool 
     bool(os.environ.get("NUMBA_CPU_NAME")),
     reason="the kernels are compiled for another processor, while PyTorch rounds as this one does: by fused operations",
 )
-@pytest.mark.parametrize(("case", "limit"), CASES.values(), ids=CASES)
-def test_error_within_a_multiple_of_pytorchs(case: Case, limit: float) -> None:
+@pytest.mark.parametrize(("case", "algorithm", "limit"), CASES.values(), ids=CASES)
+def test_error_within_a_multiple_of_pytorchs(case: Case, algorithm: str | None, limit: float) -> None:
+    algorithms = None if algorithm is None else dict.fromkeys(KINDS, algorithm)
     errors: dict[str, list[tuple[float, float]]] = {"out": [], "out_x": [], "out_weight": []}
     for seed in range(DRAWS):
-        arrays = filled(case, np.float32, seed)
-        run(kernels.conv, case, arrays)
+        arrays = filled(case, np.float32, seed, algorithms)
+        run(kernels.conv, case, arrays, algorithms)
         exact, theirs = of_torch(case, arrays, np.float64), of_torch(case, arrays, np.float32)
         scale = of_torch(case, arrays, np.float64, size=True)
         for name, found in errors.items():
@@ -65,8 +70,9 @@ def test_error_within_a_multiple_of_pytorchs(case: Case, limit: float) -> None:
 
 def test_the_cases_cover_all_algorithms_of_float32() -> None:
     chosen = set()
-    for case, _ in CASES.values():
+    for case, algorithm, _ in CASES.values():
         geometry = kernels.conv.Geometry(case.stride, case.padding, case.dilation, case.groups)
-        for kind in ("forward", "input_grad", "weight_grad"):
-            chosen.add(kernels.conv.choose(kind, case.x_shape, case.weight_shape, geometry, np.float32).name)
-    assert {"direct", "depthwise", "winograd F(2x2)", "winograd F(4x4)"} <= chosen
+        for kind in KINDS:
+            found = kernels.conv.choose(kind, case.x_shape, case.weight_shape, geometry, np.float32).name
+            chosen.add(algorithm or found)
+    assert {"direct", "sliding", "few pixels", "depthwise", "winograd F(2x2)", "winograd F(4x4)"} <= chosen

@@ -17,7 +17,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import conv_depthwise, conv_direct, conv_fold, conv_sliding, conv_wide, conv_winograd, conv_winograd_weight
+from . import (
+    conv_depthwise,
+    conv_direct,
+    conv_few,
+    conv_fold,
+    conv_sliding,
+    conv_wide,
+    conv_winograd,
+    conv_winograd_weight,
+)
 from ._emitter import lanes
 from ._jit import get_num_threads
 from ._tasks import Program
@@ -31,6 +40,7 @@ _FAMILIES: dict[str, Any] = {
     "depthwise": conv_depthwise,
     "fold": conv_fold,
     "sliding": conv_sliding,
+    "few pixels": conv_few,
     "wide": conv_wide,
     "winograd F(2x2)": conv_winograd.Winograd(2),
     "winograd F(4x4)": conv_winograd.Winograd(4),
@@ -85,9 +95,11 @@ def choose(
     if kind == "input_grad" and geometry.groups == 1 and x_shape[3] < lanes(dtype) and weight_shape[1:3] != (1, 1):
         return Choice("fold", "fewer channels than a vector has lanes: a product over them would multiply many zeros")
     if np.dtype(dtype) == np.float32 and conv_winograd.fits(weight_shape, geometry, dtype):
-        winograd = _choose_winograd(kind, x_shape[3], weight_shape[0], allow_large_tiles)
+        winograd = _choose_winograd(kind, x_shape, weight_shape, geometry, allow_large_tiles)
         if winograd is not None:
             return winograd
+    if kind == "weight_grad" and conv_few.fits(x_shape, weight_shape, geometry):
+        return Choice("few pixels", "so many channels that sums would leave the cache: pixels as the inner dimension")
     if kind != "input_grad" and conv_wide.neighbours(x_shape, weight_shape, geometry, dtype) > 1:
         return Choice("wide", "few filters: neighbouring pixels fill a vector together")
     if conv_sliding.fits(kind, x_shape, weight_shape, geometry):
@@ -95,31 +107,54 @@ def choose(
     return Choice("direct", "windows read in place, as one matrix product")
 
 
-def _choose_winograd(kind: str, channels: int, filters: int, allow_large_tiles: bool) -> Choice | None:
-    """F(4x4), F(2x2) or neither, by the number of channels.
+def _choose_winograd(
+    kind: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], geometry: Geometry, allow_large_tiles: bool
+) -> Choice | None:
+    """F(4x4), F(2x2) or neither, by the numbers of channels and of tiles.
 
-    Measured on 2 Zen 3 cores, batch 64, forward, in billions of the direct sum's operations per second:
+    Transforming the filters takes as long as some dozens of tiles, however many channels there are. Forward, 2 cores of
+    Cascade Lake, milliseconds; the best of those that are not Winograd's under "other":
 
-        channels          direct   F(2x2)   F(4x4)
-        32→64  @26           164      182      268
-        64→64  @32           171      204      378
-        128→128 @16          139      270      408
-        512→512 @4           144      206      232
-
-    and the weight gradient, on one Zen 4 core:
-
-        channels          direct   F(2x2)   F(4x4)
-        32→64  @26           101      129      174
-        64→64  @32            96      145      209
-        128→128 @16           97      164      257
+        channels       images   tiles of 4x4   other   F(2x2)   F(4x4)
+        32→64  @26          1             36    0.13     0.11     0.15
+        32→64  @26          2             72    0.28     0.29     0.18
+        32→64  @26         64          2,304     8.9      7.3      5.6
+        64→64  @8           4             16    0.10     0.14     0.14
+        64→64  @8          64            256     1.2     0.82     0.65
+        128→128 @16         1             16    0.59     0.48     0.76
+        128→128 @16        64          1,024      20       19       14
+        32→32  @16         64          1,024     1.2      1.1      0.7
     """
+    channels, filters = x_shape[3], weight_shape[0]
     if kind == "weight_grad" and not conv_winograd_weight.pays(channels, filters):
         return None
-    if allow_large_tiles and max(channels, filters) >= 64 and min(channels, filters) >= 32:
+    H, W = x_shape[1:3] if kind == "input_grad" else geometry.output_size(x_shape[1:3], weight_shape[1:3])
+    tiles = x_shape[0] * -(-H // 4) * -(-W // 4)
+    if allow_large_tiles and tiles >= 64 and max(channels, filters) >= 64 and min(channels, filters) >= 32:
         return Choice("winograd F(4x4)", "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9")
-    if min(channels, filters) >= 32:
+    if tiles >= 32 and min(channels, filters) >= 32:
         return Choice("winograd F(2x2)", "3x3, stride 1, 32 channels or more: 4 multiplications instead of 9")
     return None
+
+
+def possible(
+    kind: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], geometry: Geometry, dtype: Any
+) -> list[str]:
+    """The names of all algorithms that can compute it; arguments as in `choose`."""
+    if choose(kind, x_shape, weight_shape, geometry, dtype).name == "empty":
+        return ["empty"]
+    if geometry.groups > 1 and geometry.groups == x_shape[3] == weight_shape[0]:
+        return ["depthwise", "direct"]
+    names = {
+        "direct": True,
+        "sliding": conv_sliding.fits(kind, x_shape, weight_shape, geometry),
+        "fold": kind == "input_grad" and geometry.groups == 1,
+        "wide": kind != "input_grad" and conv_wide.neighbours(x_shape, weight_shape, geometry, dtype) > 1,
+        "few pixels": kind == "weight_grad" and geometry.groups == 1,
+        "winograd F(2x2)": np.dtype(dtype) == np.float32 and conv_winograd.fits(weight_shape, geometry, dtype),
+    }
+    names["winograd F(4x4)"] = names["winograd F(2x2)"]
+    return [name for name, fits in names.items() if fits]
 
 
 class NothingToSum:
@@ -149,6 +184,7 @@ def prepare(
     with_bias: bool = False,
     relu: bool = False,
     allow_large_tiles: bool = True,
+    algorithm: str | None = None,
 ) -> Program | NothingToSum:
     """What runs on as many threads as there are now: the stages of the algorithm that `choose` names.
 
@@ -156,6 +192,7 @@ def prepare(
         kind, x_shape, weight_shape, geometry, dtype, allow_large_tiles: As in `choose`.
         with_bias: In "forward" a bias is added, in "weight_grad" its gradient is computed.
         relu: Replace every negative element by 0; NaN stays NaN ("forward").
+        algorithm: One of those that are `possible`, instead of the one that `choose` names.
 
     Returns:
         ``run`` with ``run.workspace``, the number of elements (of ``dtype``) of 1-d scratch memory that a call needs:
@@ -168,7 +205,7 @@ def prepare(
         and ``out_bias`` are written.
     """
     return _prepare(
-        kind, x_shape, weight_shape, geometry, dtype, with_bias, relu, allow_large_tiles, get_num_threads()
+        kind, x_shape, weight_shape, geometry, dtype, with_bias, relu, allow_large_tiles, algorithm, get_num_threads()
     )  # fmt: skip
 
 
@@ -182,9 +219,10 @@ def _prepare(
     with_bias: bool,
     relu: bool,
     allow_large_tiles: bool,
+    algorithm: str | None,
     threads: int,
 ) -> Program | NothingToSum:
-    name = choose(kind, x_shape, weight_shape, geometry, dtype, allow_large_tiles).name
+    name = algorithm or choose(kind, x_shape, weight_shape, geometry, dtype, allow_large_tiles).name
     if name == "empty":
         return NothingToSum(relu)
     program = getattr(_FAMILIES[name], f"{kind}_program")
