@@ -22,7 +22,7 @@ from ._dot import PANEL_BYTES, Dot, Places, dot_stages
 from ._emitter import panel_width
 from ._tasks import FIRST, At, Program, Stage, task_kernel
 from ._workspace import LEFT, OUT_COLUMNS, RIGHT, Carver
-from .matmul import transpose
+from .layout import transpose_matrix
 
 MOST_PIXELS = 2048
 """Of all images together; a panel of them is then 256 KB."""
@@ -52,7 +52,7 @@ def weight_grad_program(
     padded, turned = carver.take(N, height, width, C), carver.take(O, pixels)
     stages = [
         Stage(pad_images, N * height * width * C, (LEFT, padded), (), (N, H, W * C, down, across * C)),
-        Stage(transpose, pixels * O, (RIGHT, turned), (), (pixels, O)),
+        Stage(transpose_matrix, pixels * O, (RIGHT, turned), (), (pixels, O)),
     ]
     if with_bias:
         stages.append(Stage(sum_pixels, pixels * O, (RIGHT, OUT_COLUMNS), (), (pixels, O, panel_width(dtype))))

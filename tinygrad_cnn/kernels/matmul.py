@@ -16,16 +16,15 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from ._addresses import address, copy_element, get, size_of
+from ._addresses import address
 from ._blocks import one_to_one
 from ._dot import Dot, Places, dot_stages
-from ._emitter import VECTOR_BYTES
 from ._jit import get_num_threads, kernel
 from ._outer import Outer, outer_stages
 from ._rows import row_dot
-from ._simd import transpose_block
-from ._tasks import FIRST, MULTIPLY_ADDS, Program, Stage, task_kernel
+from ._tasks import MULTIPLY_ADDS, Program, Stage
 from ._workspace import LEFT, Carver
+from .layout import transpose_matrix
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -89,7 +88,7 @@ def _prepare(
     stages, left = [], LEFT
     if trans_a:
         left = carver.take(M, K)
-        stages.append(Stage(transpose, M * K, (LEFT, left), (), (K, M)))
+        stages.append(Stage(transpose_matrix, M * K, (LEFT, left), (), (K, M)))
     terms = np.arange(K, dtype=np.int64)
     dot = Dot(
         one_to_one(M, K), side_by_side=True, targets=Places(0, 0, L, 0), terms=terms if trans_b else terms * L,
@@ -154,27 +153,3 @@ def few_rows(a, b, bias, relu, out):
         for m in range(M):
             total = row_dot(address(a) + m * K * a.itemsize, address(b) + l * K * b.itemsize, K, zero) + start
             out[m, l] = zero if relu and total <= 0 else total
-
-
-@task_kernel
-def transpose(worker, workers, numbers, zero):
-    """``out[j, i] = a[i, j]``. Workers share the columns of ``a``.
-
-    Floats: ``a (A, B)``; ``out (B, A)``, written.
-    Numbers: A, B.
-    """
-    own = numbers + 8 * FIRST
-    item = size_of(zero)
-    lanes = VECTOR_BYTES // item
-    A, B = get(own), get(own + 8)
-    blocks = (B + lanes - 1) // lanes
-    for block in range(blocks * worker // workers, blocks * (worker + 1) // workers):
-        first = block * lanes
-        for i in range(0, A, lanes):
-            source, target = get(numbers) + (i * B + first) * item, get(numbers + 8) + (first * A + i) * item
-            if first + lanes <= B and i + lanes <= A:
-                transpose_block(source, B * item, target, A * item, zero)
-                continue
-            for row in range(min(lanes, A - i)):
-                for column in range(min(lanes, B - first)):
-                    copy_element(source + (row * B + column) * item, target + (column * A + row) * item, zero)

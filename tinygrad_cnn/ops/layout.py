@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import kernels
 from ..autograd import Op, Tensor
-from ..kernels._memory import is_channels_last
+from ..kernels._memory import LARGE, is_channels_last
 from . import buffers
 
 
@@ -37,6 +37,21 @@ class ToChannelsLast(Op):
 def channels_last(x: Tensor) -> Tensor:
     """``x``, (N, C, H, W), if a kernel can read its memory as (N, H, W, C); else a copy that is so."""
     return x if is_channels_last(x._array) else ToChannelsLast.apply(x)
+
+
+def reshaped(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``x.reshape(shape)``: a view where memory allows it, else a copy, on all threads for large channels-last images."""
+    if x.ndim == 4 and x.size >= LARGE and x.dtype.kind == "f" and not x.flags.c_contiguous and is_channels_last(x):
+        try:
+            return x.reshape(shape, copy=False)
+        except TypeError:  # NumPy 2.0 cannot be asked
+            return x.reshape(shape)
+        except ValueError:
+            N, C, H, W = x.shape
+            out = buffers.empty((N, C, H * W), x.dtype)
+            kernels.layout.transpose.run(x.size, nhwc(x).reshape(N, H * W, C), out)
+            return out.reshape(shape)
+    return x.reshape(shape)
 
 
 def nhwc(x: np.ndarray) -> np.ndarray:

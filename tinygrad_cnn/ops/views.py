@@ -13,6 +13,7 @@ import numpy as np
 from ..autograd import Op, Tensor
 from ..autograd.inplace import apply_view
 from .broadcast import Expand
+from .layout import reshaped
 
 
 class Reshape(Op):
@@ -22,7 +23,7 @@ class Reshape(Op):
     shape: tuple[int, ...]
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        return x.reshape(self.shape)
+        return reshaped(x, self.shape)
 
     def backward(self, grad: Tensor) -> tuple[Tensor]:
         return (Reshape.apply(grad, shape=self.input_shape(0)),)
