@@ -40,7 +40,7 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def reshaped(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """``x.reshape(shape)``: a view where memory allows it, else a copy, on all threads for large channels-last images."""
+    """``x.reshape(shape)``: a view where memory allows it, else a copy (of large images on all threads)."""
     if x.ndim == 4 and x.size >= LARGE and x.dtype.kind == "f" and not x.flags.c_contiguous and is_channels_last(x):
         try:
             return x.reshape(shape, copy=False)
