@@ -49,13 +49,13 @@ def adam_step(p, g, m, v, v_max, step, lr, beta1, beta2, eps, weight_decay, deco
 
 def sgd(p, grad, buffer, first=False, **options):
     """One parameter's step."""
-    state = [] if buffer is None else [buffer]
-    kernels.optim.sgd(kernels.optim.Batch([p], [state]), [grad], first=[first], **options)
+    state = [] if buffer is None else [[buffer]]
+    kernels.optim.sgd(kernels.optim.Batch([p], *state), [grad], first=[first], **options)
 
 
 def adam(p, grad, *state, step, **options):
     """One parameter's step; AMSGrad with three arrays of state."""
-    batch = kernels.optim.Batch([p], [state])
+    batch = kernels.optim.Batch([p], *([array] for array in state))
     kernels.optim.adam(batch, [grad], steps=[step], amsgrad=len(state) == 3, **options)
 
 
@@ -136,14 +136,14 @@ def test_many_parameters_step_as_each_alone():
         return [[draws.standard_normal(n).astype("float32") for n in sizes] for _ in range(2)]
 
     (together, grads), (apart, _) = fresh(), fresh()
-    states, others = ([[np.zeros_like(p), np.zeros_like(p)] for p in together] for _ in range(2))
+    states, others = ([[np.zeros_like(p) for p in together] for _ in range(2)] for _ in range(2))
     steps = list(rng.integers(1, 9, len(sizes)))
-    kernels.optim.adam(kernels.optim.Batch(together, states), grads, steps=steps, lr=0.1, weight_decay=0.01)
-    for p, grad, state, step in zip(apart, grads, others, steps):
-        adam(p, grad, *state, step=step, lr=0.1, weight_decay=0.01)
+    kernels.optim.adam(kernels.optim.Batch(together, *states), grads, steps=steps, lr=0.1, weight_decay=0.01)
+    for p, grad, m, v, step in zip(apart, grads, *others, steps):
+        adam(p, grad, m, v, step=step, lr=0.1, weight_decay=0.01)
     for found, alone in zip(together, apart):
         np.testing.assert_array_equal(found, alone)
-    buffers = [[np.empty_like(p)] for p in together]
+    buffers = [np.empty_like(p) for p in together]
     options = {"lr": 0.1, "momentum": 0.9, "nesterov": True}
     kernels.optim.sgd(kernels.optim.Batch(together, buffers), grads, first=[True] * len(sizes), **options)
     for p, grad in zip(apart, grads):
@@ -154,17 +154,17 @@ def test_many_parameters_step_as_each_alone():
 
 def test_a_batch_knows_its_arrays():
     p, m, v = (np.ones(3, "float32") for _ in range(3))
-    batch = kernels.optim.Batch([p], [[m, v]])
-    assert batch.holds([p], [[m, v]])
-    assert not batch.holds([p.copy()], [[m, v]])
-    assert not batch.holds([p], [[m, v.copy()]])
-    assert not batch.holds([p], [[m]])
-    assert not batch.holds([p, p], [[m, v], [m, v]])
+    batch = kernels.optim.Batch([p], [m], [v])
+    assert batch.holds([p], [m], [v])
+    assert not batch.holds([p.copy()], [m], [v])
+    assert not batch.holds([p], [m], [v.copy()])
+    assert not batch.holds([p], [m])
+    assert not batch.holds([p, p], [m, m], [v, v])
 
 
 def test_a_copied_batch_changes_the_copies():
     p, grad = np.ones(3, "float32"), np.ones(3, "float32")
-    batch = kernels.optim.Batch([p], [[]])
+    batch = kernels.optim.Batch([p])
     memo: dict = {}
     copied = copy.deepcopy(batch, memo)
     kernels.optim.sgd(copied, [grad], lr=1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,38 @@ def test_a_gradient_that_no_longer_fits_changes_nothing(rule, values, error, mes
         optimizer.step()
     assert a._array[0] == 1
     assert not optimizer.state
+
+
+@pytest.mark.parametrize("change", ["nothing", "order", "subset", "copy", "loaded", "replaced"])
+def test_every_parameter_counts_its_own_steps(change):
+    """Adam's steps are counted in one array; whatever happens to the optimizer, every parameter keeps its number."""
+    a, b, c = leaf(1), leaf(2), leaf(3)
+    optimizer = optim.Adam([a, b, c], lr=0.1)
+    for parameters in ((a, b, c), (a, c), (c,)):
+        for p in (a, b, c):
+            p.grad = wrap(np.ones(1, np.float32)) if p in parameters else None
+        optimizer.step()
+    expected = {a: 2, b: 1, c: 3}
+    if change == "order":
+        optimizer.param_groups[0]["params"].reverse()
+    if change == "copy":
+        before = optimizer
+        optimizer = copy.deepcopy(optimizer)
+        expected = dict(zip(optimizer.param_groups[0]["params"], (2, 1, 3)))
+    if change == "loaded":
+        optimizer.load_state_dict(optimizer.state_dict())
+    if change == "replaced":
+        optimizer.state[b]["step"] = wrap(np.full((), 7, np.float32))
+        expected[b] = 7
+    stepping = [p for p in expected if not (change == "subset" and p is b)]
+    for p in expected:
+        p.grad = wrap(np.ones(1, np.float32)) if p in stepping else None
+    for _ in range(2):
+        optimizer.step()
+    for p, number in expected.items():
+        assert optimizer.state[p]["step"].item() == number + (2 if p in stepping else 0)
+    if change == "copy":
+        assert [before.state[p]["step"].item() for p in (a, b, c)] == [2, 1, 3]
 
 
 def test_zero_grad():

@@ -15,7 +15,7 @@ Adam and beyond", ICLR 2018.
 from __future__ import annotations
 
 import copy
-import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,36 +35,30 @@ class Batch:
 
     Args:
         parameters: Arrays of any shape and layout, without gaps in memory, of one dtype, float32 or float64.
-        states: What the rule remembers about each: as many arrays for every parameter, of its shape, dtype and memory
-            order (``np.zeros_like(parameter)``).
+        states: What the rule remembers: lists of one array per parameter, of its shape, dtype and memory order
+            (``np.zeros_like(parameter)``).
     """
 
-    def __init__(self, parameters: Sequence[Array], states: Sequence[Sequence[Array]]) -> None:
-        self._held = [(parameter, *state) for parameter, state in zip(parameters, states, strict=True)]
+    def __init__(self, parameters: Sequence[Array], *states: Sequence[Array]) -> None:
+        self._columns = [list(parameters), *map(list, states)]
+        self._strides = [parameter.strides for parameter in parameters]
         self.dtype = parameters[0].dtype
-        self.table = np.zeros((len(self._held), 3 + max(len(arrays) for arrays in self._held)), np.int64)
-        for row, arrays in zip(self.table, self._held):
+        self.table = np.zeros((len(parameters), PARAMETER + len(self._columns)), np.int64)
+        for row, arrays in zip(self.table, zip(*self._columns, strict=True)):
             assert flat_views(*arrays) is not None, "the optimizer's state must be ordered in memory as its parameter"
             row[SIZE] = arrays[0].size
-            row[PARAMETER : PARAMETER + len(arrays)] = [_address(array) for array in arrays]
+            row[PARAMETER:] = [_address(array) for array in arrays]
         self.table[1:, START] = np.cumsum(self.table[:-1, SIZE])
         self.size = int(self.table[:, SIZE].sum())
 
-    def holds(self, parameters: Sequence[Array], states: Sequence[Sequence[Array]]) -> bool:
+    def holds(self, parameters: Sequence[Array], *states: Sequence[Array]) -> bool:
         """Whether these are the batch's arrays: the very same, not equal ones."""
-        if len(parameters) != len(self._held):
-            return False
-        for held, parameter, state in zip(self._held, parameters, states):
-            if held[0] is not parameter or len(held) != 1 + len(state):
-                return False
-            if any([mine is not theirs for mine, theirs in zip(held[1:], state)]):
-                return False
-        return True
+        columns = (parameters, *states)
+        return len(columns) == len(self._columns) and all(map(_are_the_same, columns, self._columns))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Batch:
         """A batch of copies, at their own addresses."""
-        held = copy.deepcopy(self._held, memo)
-        return Batch([arrays[0] for arrays in held], [arrays[1:] for arrays in held])
+        return Batch(*copy.deepcopy(self._columns, memo))
 
     def take(self, grads: Sequence[Array]) -> list[Array]:
         """Put the addresses of one gradient for every parameter into the table.
@@ -76,11 +70,15 @@ class Batch:
             The arrays that the table refers to: keep them until the step is done.
         """
         taken = [
-            grad if grad.strides == arrays[0].strides and grad.flags.aligned else in_layout_of(arrays[0], grad)
-            for grad, arrays in zip(grads, self._held, strict=True)
+            grad if grad.strides == strides and grad.flags.aligned else in_layout_of(parameter, grad)
+            for grad, strides, parameter in zip(grads, self._strides, self._columns[0], strict=True)
         ]
         self.table[:, GRAD] = [_address(grad) for grad in taken]
         return taken
+
+
+def _are_the_same(some: Sequence[Array], others: Sequence[Array]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _address(array: Array) -> int:
@@ -116,9 +114,9 @@ def sgd(
             ``g``. Default: none.
     """
     held = batch.take(grads)
-    shares = np.empty((len(held), 2))
-    for row, beginning in zip(shares, first or [False] * len(held)):
-        row[:] = (0.0, 1.0) if beginning else (momentum, 1.0 - dampening)
+    shares = np.full((len(held), 2), (momentum, 1.0 - dampening))
+    if any(first):
+        shares[np.array(first)] = 0.0, 1.0
     scalars = (-1.0 if maximize else 1.0, weight_decay, momentum, nesterov, lr)
     sgd_steps.run(8 * batch.size, batch.table, shares, get_num_threads(), *scalars, batch.dtype.type(0))
 
@@ -127,7 +125,7 @@ def adam(
     batch: Batch,
     grads: Sequence[Array],
     *,
-    steps: Sequence[int],
+    steps: Any,
     lr: float,
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -147,17 +145,17 @@ def adam(
         batch: The parameters with their state: m and v, zero at the start, and with ``amsgrad`` the largest v so far,
             zero at the start. All changed.
         grads: Their gradients, see `Batch.take`.
-        steps: For every parameter the number of this step, from 1.
+        steps: (P,) for every parameter the number of this step, from 1.
         lr, beta1, beta2, eps, weight_decay: As in the formula.
         decoupled: Shrink the parameter itself instead of adding to the gradient.
         amsgrad: Use the largest v so far in its place.
         maximize: Use −grad.
     """
     held = batch.take(grads)
-    scales = np.empty((len(held), 2))
-    for row, step in zip(scales, steps, strict=True):
-        # The second: a division per element less than dividing by the root.
-        row[:] = lr / (1.0 - beta1**step), 1.0 / math.sqrt(1.0 - beta2**step)
+    steps = np.asarray(steps, np.float64)
+    # The second: a division per element less than dividing by the root.
+    scales = np.stack([lr / (1.0 - beta1**steps), 1.0 / np.sqrt(1.0 - beta2**steps)], axis=1)
+    assert len(scales) == len(held)
     shrink = 1.0 - lr * weight_decay if decoupled else 1.0
     decay = 0.0 if decoupled else weight_decay
     scalars = (-1.0 if maximize else 1.0, shrink, decay, beta1, beta2, eps, amsgrad)

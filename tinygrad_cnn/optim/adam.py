@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 
 from .. import kernels
-from ..autograd import get_default_dtype, wrap
+from ..autograd import Tensor, get_default_dtype, wrap
 from .optimizer import Optimizer, Params, check_at_least
 
 
@@ -51,6 +52,7 @@ class Adam(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
     ) -> None:
+        self._counts: list[tuple[list[Tensor], np.ndarray]] = []
         super().__init__(
             params,
             {
@@ -80,13 +82,11 @@ class Adam(Optimizer):
             if not state:
                 state["step"] = wrap(np.zeros((), get_default_dtype().numpy_dtype))
                 state.update({name: wrap(np.zeros_like(array)) for name in names})
-            step = state["step"]._array
-            step += 1
         beta1, beta2 = group["betas"]
         kernels.optim.adam(
-            self._batch(arrays, [[state[name]._array for name in names] for state in states]),
+            self._batch(arrays, *([state[name]._array for state in states] for name in names)),
             grads,
-            steps=[int(state["step"]._array) for state in states],
+            steps=self._counted([state["step"] for state in states]),
             lr=float(group["lr"]),
             beta1=float(beta1),
             beta2=float(beta2),
@@ -96,6 +96,22 @@ class Adam(Optimizer):
             amsgrad=bool(group["amsgrad"]),
             maximize=bool(group["maximize"]),
         )
+
+    def _counted(self, steps: list[Tensor]) -> np.ndarray:
+        """(P,) the numbers of this step: those of the last step and 1, which the Tensors are set to.
+
+        They are made views of one array, which is counted up at once.
+        """
+        for tensors, counts in self._counts:
+            same = len(tensors) == len(steps) and all(map(operator.is_, tensors, steps))
+            if same and all([step._array.base is counts for step in steps]):
+                counts += 1
+                return counts
+        counts = np.array([step._array for step in steps]) + 1
+        for number, step in enumerate(steps):
+            step._array = counts[number, ...]
+        self._counts = [(steps, counts), *self._counts[: len(self.param_groups)]]
+        return counts
 
 
 class AdamW(Adam):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -47,6 +48,7 @@ class Optimizer:
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._batches: list[Any] = []
+        self._gapless: list[list[np.ndarray]] = []
         groups: list[Any] = list(params)
         if not groups:
             raise ValueError("params: the optimizer got no parameters")
@@ -128,12 +130,10 @@ class Optimizer:
                 loss = closure()
         moving = []
         for group in self.param_groups:
-            of_dtype: dict[np.dtype, list[Tensor]] = {}
-            for param in group["params"]:
-                if param._grad is not None:
-                    _check_gradient(param._array, param._grad._array)
-                    of_dtype.setdefault(param._array.dtype, []).append(param)
-            moving += [(params, group) for params in of_dtype.values()]
+            params = [param for param in group["params"] if param._grad is not None]
+            _check_gradients(params)
+            for dtype in {param._array.dtype for param in params}:
+                moving.append(([param for param in params if param._array.dtype == dtype], group))
         for params, group in moving:
             self._move(params, group)
         return loss
@@ -141,8 +141,7 @@ class Optimizer:
     def _move(self, params: list[Tensor], group: dict[str, Any]) -> None:
         """A step of parameters of one dtype that have gradients."""
         arrays = [param._array for param in params]
-        # A parameter that is a view with gaps: the rule works on a copy.
-        values = [a if a.flags.carray or flat_views(a) is not None else a.copy(order="K") for a in arrays]
+        values = self._without_gaps(arrays)
         grads = [param._grad._array for param in params if param._grad is not None]
         self._update(values, grads, [self.state[param] for param in params], group)
         for param, array, moved in zip(params, arrays, values):
@@ -150,12 +149,22 @@ class Optimizer:
                 array[...] = moved
             param._mark_written()
 
-    def _batch(self, arrays: list[np.ndarray], states: list[list[np.ndarray]]) -> Any:
+    def _without_gaps(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """The arrays; where one is a view with gaps in memory, a copy for the rule to work on."""
+        for known in self._gapless:  # looked at in an earlier step
+            if len(known) == len(arrays) and all(map(operator.is_, known, arrays)):
+                return arrays
+        values = [a if a.flags.carray or flat_views(a) is not None else a.copy(order="K") for a in arrays]
+        if all(map(operator.is_, values, arrays)):
+            self._gapless = [arrays, *self._gapless[: len(self.param_groups)]]
+        return values
+
+    def _batch(self, arrays: list[np.ndarray], *states: list[np.ndarray]) -> Any:
         """Parameters and what a rule remembers about them as `kernels.optim` takes them, kept from step to step."""
         for batch in self._batches:
-            if batch.holds(arrays, states):
+            if batch.holds(arrays, *states):
                 return batch
-        batch = kernels.optim.Batch(arrays, states)
+        batch = kernels.optim.Batch(arrays, *states)
         self._batches = [batch, *self._batches[: len(self.param_groups)]]
         return batch
 
@@ -232,12 +241,14 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _check_gradient(array: np.ndarray, grad: np.ndarray) -> None:
-    """Raise unless a gradient has its parameter's shape and dtype."""
-    if grad.shape != array.shape:
-        raise ShapeError(f"step: a gradient of shape {grad.shape} for a parameter of shape {array.shape}")
-    if grad.dtype != array.dtype:
-        raise DTypeError(f"step: a gradient of dtype {grad.dtype} for a parameter of dtype {array.dtype}")
+def _check_gradients(params: list[Tensor]) -> None:
+    """Raise unless every gradient has its parameter's shape and dtype."""
+    for param in params:
+        array, grad = param._array, param._grad._array  # type: ignore[union-attr]
+        if grad.shape != array.shape:
+            raise ShapeError(f"step: a gradient of shape {grad.shape} for a parameter of shape {array.shape}")
+        if grad.dtype != array.dtype:
+            raise DTypeError(f"step: a gradient of dtype {grad.dtype} for a parameter of dtype {array.dtype}")
 
 
 def _restored(name: str, value: Any, param: Tensor) -> Any:

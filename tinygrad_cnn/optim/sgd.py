@@ -73,12 +73,16 @@ class SGD(Optimizer):
         self, arrays: list[np.ndarray], grads: list[np.ndarray], states: list[dict[str, Any]], group: dict[str, Any]
     ) -> None:
         momentum = float(group["momentum"])
-        first = [momentum != 0 and state.get("momentum_buffer") is None for state in states]
-        for state, array, beginning in zip(states, arrays, first):
-            if beginning:
-                state["momentum_buffer"] = wrap(np.empty_like(array))
+        first: list[bool] = []
+        buffers: list[list[np.ndarray]] = []
+        if momentum != 0:
+            first = [state.get("momentum_buffer") is None for state in states]
+            for state, array, beginning in zip(states, arrays, first):
+                if beginning:
+                    state["momentum_buffer"] = wrap(np.empty_like(array))
+            buffers = [[state["momentum_buffer"]._array for state in states]]
         kernels.optim.sgd(
-            self._batch(arrays, [[state["momentum_buffer"]._array] if momentum != 0 else [] for state in states]),
+            self._batch(arrays, *buffers),
             grads,
             lr=float(group["lr"]),
             momentum=momentum,
