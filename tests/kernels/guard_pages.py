@@ -52,8 +52,11 @@ def run_matmul(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -
     M, K, L = (int(n) for n in rng.integers(1, 40, 3))
     trans_a, trans_b = (bool(t) for t in rng.integers(0, 2, 2))
     a_shape, b_shape = (K, M) if trans_a else (M, K), (L, K) if trans_b else (K, L)
-    product = kernels.matmul.prepare(a_shape, b_shape, trans_a, trans_b, np.dtype(dtype), with_bias=True)
+    product = kernels.matmul.prepare(
+        a_shape, b_shape, trans_a, trans_b, np.dtype(dtype), with_bias=True, with_sums=True
+    )
     shapes = {"a": a_shape, "b": b_shape, "bias": (L,), "workspace": (product.workspace,), "out": (M, L)}
+    shapes["sums"] = a_shape[1:]
     product(*guarded(shapes, dtype, at_end, seed).values())
 
 

@@ -27,7 +27,7 @@ PRODUCT = (
     "    run = kernels.matmul.prepare(a.shape, a.shape, False, True, a.dtype)\n"
     "    out = np.empty((3, 3), np.float32)\n"
     "    none = np.empty(0, np.float32)\n"
-    "    run(a, a, none, np.empty(run.workspace, np.float32), out)\n"
+    "    run(a, a, none, np.empty(run.workspace, np.float32), out, none)\n"
     "    return out\n"
     "with warnings.catch_warnings(record=True) as caught:\n"
     "    warnings.simplefilter('always')\n"

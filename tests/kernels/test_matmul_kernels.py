@@ -14,12 +14,21 @@ SIZES = st.one_of(st.integers(0, 40), st.sampled_from([64, 127, 300]))
 TERMS = st.one_of(SIZES, st.just(kernels.matmul.MANY_TERMS + 3))
 
 
-def product(a: np.ndarray, b: np.ndarray, trans_a: bool, trans_b: bool, bias: np.ndarray, relu: bool) -> np.ndarray:
+def product(
+    a: np.ndarray,
+    b: np.ndarray,
+    trans_a: bool,
+    trans_b: bool,
+    bias: np.ndarray,
+    relu: bool,
+    sums: np.ndarray | None = None,
+) -> np.ndarray:
     M = a.shape[1] if trans_a else a.shape[0]
     L = b.shape[0] if trans_b else b.shape[1]
-    run = kernels.matmul.prepare(a.shape, b.shape, trans_a, trans_b, a.dtype, bias.size > 0, relu)
+    sums = np.empty(0, a.dtype) if sums is None else sums
+    run = kernels.matmul.prepare(a.shape, b.shape, trans_a, trans_b, a.dtype, bias.size > 0, relu, sums.size > 0)
     out = np.full((M, L), np.nan, a.dtype)
-    run(a, b, bias, np.full(run.workspace, np.nan, a.dtype), out)
+    run(a, b, bias, np.full(run.workspace, np.nan, a.dtype), out, sums)
     return out
 
 
@@ -30,7 +39,10 @@ def test_product(M: int, K: int, L: int, trans_a: bool, trans_b: bool, with_bias
         a = rng.standard_normal((K, M) if trans_a else (M, K)).astype(dtype)
         b = rng.standard_normal((L, K) if trans_b else (K, L)).astype(dtype)
         bias = rng.standard_normal(L if with_bias else 0).astype(dtype)
-        out = product(a, b, trans_a, trans_b, bias, relu)
+        sums = np.full(a.shape[1], np.nan, dtype)
+        out = product(a, b, trans_a, trans_b, bias, relu, sums)
+        error = np.abs(sums - a.astype(np.float64).sum(axis=0))
+        assert (error <= limit * np.maximum(np.abs(a).sum(axis=0, dtype=np.float64), 1e-30)).all()
         left, right = (a.T if trans_a else a).astype(np.float64), (b.T if trans_b else b).astype(np.float64)
         expected = left @ right + (bias if with_bias else 0)
         expected = np.maximum(expected, 0) if relu else expected

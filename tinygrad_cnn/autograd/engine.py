@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import DTypeError, GraphError, ShapeError
 from .anomaly import explain, raise_on_nan_gradient, raise_on_nan_root
-from .grad_mode import anomaly, enable_grad, set_grad_enabled
+from .grad_mode import anomaly, enable_grad, recording, set_grad_enabled
 from .op import Op
 from .tensor import Edge, Tensor, wrap
 
@@ -180,10 +180,13 @@ def _walk(
     roots = [edge_of(t) for t in tensors]
     if wanted is not None:
         walk.prune(roots)
-    with set_grad_enabled(create_graph):
+    before = recording.set(create_graph)  # set_grad_enabled(create_graph), without a context object
+    try:
         for edge, gradient in zip(roots, gradients):
             walk.deliver(edge, gradient, False, None)
         walk.run()
+    finally:
+        recording.reset(before)
     return walk
 
 
@@ -317,7 +320,7 @@ def _check_roots(tensors: Sequence[Tensor], gradients: Any, name: str) -> list[T
                 raise GraphError(
                     f"{name}: a gradient can be left out only for one element; got shape {tuple(tensor.shape)}"
                 )
-            gradient = wrap(np.ones_like(tensor._array))
+            gradient = wrap(np.ones(tensor._array.shape, tensor._array.dtype))
         elif not isinstance(gradient, Tensor):
             raise DTypeError(f"{name}: expected a Tensor or None as gradient, got {type(gradient).__name__}")
         elif gradient._array.shape != tensor._array.shape:

@@ -312,3 +312,25 @@ def place_columns(column_sums, out, chunks, groups, columns, per_group, zero):
         for column in range(min(width, columns - first)):
             target = out + (panel // per_group * columns + first + column) * item
             copy_element(here + column * item, target, zero)
+
+
+def sum_rows_stage(rows: int, columns: int, matrix: At, out: At) -> Stage:
+    """Sum the rows of a matrix (rows, columns)."""
+    return Stage(sum_rows, rows * columns, (matrix, out), (), (rows, columns))
+
+
+@task_kernel
+def sum_rows(worker, workers, numbers, zero):
+    """``out[l] = Σ_t matrix[t, l]``, in the order of the rows. Workers share the columns.
+
+    Floats: ``matrix (rows, columns)``; ``out (columns,)``, written.
+    Numbers: rows, columns.
+    """
+    item = size_of(zero)
+    rows, columns = get(numbers + 8 * FIRST), get(numbers + 8 * FIRST + 8)
+    width = PANEL_BYTES // item
+    panels = (columns + width - 1) // width
+    for panel in range(panels * worker // workers, panels * (worker + 1) // workers):
+        left, shift = columns - panel * width, panel * PANEL_BYTES
+        zero_bytes(get(numbers + 8) + shift, min(left, width) * item)
+        add_rows(get(numbers) + shift, columns * item, left, rows, get(numbers + 8) + shift, zero)

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from ._addresses import add_rows, copy_bytes, get, size_of, zero_bytes
+from ._addresses import copy_bytes, get, size_of, zero_bytes
 from ._blocks import one_to_one
-from ._dot import PANEL_BYTES, Dot, Places, dot_stages
-from ._emitter import panel_width
+from ._dot import Dot, Places, dot_stages
+from ._outer import sum_rows_stage
 from ._tasks import FIRST, At, Program, Stage, task_kernel
 from ._workspace import LEFT, OUT_COLUMNS, RIGHT, Carver
 from .layout import transpose_matrix
@@ -55,7 +55,7 @@ def weight_grad_program(
         Stage(transpose_matrix, pixels * O, (RIGHT, turned), (), (pixels, O)),
     ]
     if with_bias:
-        stages.append(Stage(sum_pixels, pixels * O, (RIGHT, OUT_COLUMNS), (), (pixels, O, panel_width(dtype))))
+        stages.append(sum_rows_stage(pixels, O, RIGHT, OUT_COLUMNS))
     n, i, j = np.ix_(np.arange(N), np.arange(OH) * geometry.stride[0], np.arange(OW) * geometry.stride[1])
     places = ((n * height + i) * width + j).reshape(-1) * C
     begin = workspace = carver.used
@@ -103,20 +103,3 @@ def pad_images(worker, workers, numbers, zero):
             target += wide
         zero_bytes(target, rows * wide)
         target += rows * wide
-
-
-@task_kernel
-def sum_pixels(worker, workers, numbers, zero):
-    """``out[o] = Σ_t grad[t, o]``. Workers share the columns.
-
-    Floats: ``grad (pixels, O)``; ``out (O,)``, written.
-    Numbers: pixels, O, columns of a panel.
-    """
-    own = numbers + 8 * FIRST
-    item = size_of(zero)
-    pixels, O, width = get(own), get(own + 8), get(own + 16)
-    panels = (O + width - 1) // width
-    for panel in range(panels * worker // workers, panels * (worker + 1) // workers):
-        columns, shift = O - panel * width, panel * PANEL_BYTES
-        zero_bytes(get(numbers + 8) + shift, min(columns, width) * item)
-        add_rows(get(numbers) + shift, O * item, columns, pixels, get(numbers + 8) + shift, zero)

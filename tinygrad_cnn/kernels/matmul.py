@@ -20,10 +20,10 @@ from ._addresses import address
 from ._blocks import one_to_one
 from ._dot import Dot, Places, dot_stages
 from ._jit import get_num_threads, kernel
-from ._outer import Outer, outer_stages
+from ._outer import Outer, outer_stages, sum_rows_stage
 from ._rows import row_dot
 from ._tasks import MULTIPLY_ADDS, Program, Stage
-from ._workspace import LEFT, Carver
+from ._workspace import LEFT, OUT_COLUMNS, Carver
 from .layout import transpose_matrix
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -43,6 +43,7 @@ def prepare(
     dtype: Any,
     with_bias: bool = False,
     relu: bool = False,
+    with_sums: bool = False,
 ) -> Any:
     """What multiplies matrices of these shapes, on as many threads as there are now.
 
@@ -54,13 +55,14 @@ def prepare(
         dtype: float32 or float64.
         with_bias: A bias is added to every row.
         relu: Replace every negative element by 0 (NaN stays NaN).
+        with_sums: Also sum the columns of ``a``.
 
     Returns:
         ``run`` with ``run.workspace``, the number of elements of 1-d scratch memory that a call needs;
-        ``run(a, b, bias, workspace, out)`` writes ``op(a) @ op(b) + bias`` to ``out (M, L)``, ``bias`` being (L,), or
-        (0,) for none. Where K is 0, it is the bias, or 0.
+        ``run(a, b, bias, workspace, out, sums)`` writes ``op(a) @ op(b) + bias`` to ``out (M, L)``, ``bias`` being
+        (L,), or (0,) for none, and the sums to ``sums``, or leaves it alone. Where K is 0, ``out`` is the bias, or 0.
     """
-    return _prepare(a_shape, b_shape, trans_a, trans_b, dtype, with_bias, relu, get_num_threads())
+    return _prepare(a_shape, b_shape, trans_a, trans_b, dtype, with_bias, relu, with_sums, get_num_threads())
 
 
 @functools.lru_cache(maxsize=512)
@@ -72,20 +74,22 @@ def _prepare(
     dtype: Any,
     with_bias: bool,
     relu: bool,
+    with_sums: bool,
     threads: int,
 ) -> Any:
     M, K = a_shape[::-1] if trans_a else a_shape
     L = b_shape[0] if trans_b else b_shape[1]
-    if _has_few_rows(a_shape, trans_a, trans_b):
+    if _has_few_rows(a_shape, trans_a, trans_b) and not with_sums:
         return _FewRows(relu)
     if 0 in (M, K, L):
         return _Completed(None, False, relu)
     carver = Carver(dtype)
+    summing = [sum_rows_stage(a_shape[0], a_shape[1], LEFT, OUT_COLUMNS)] if with_sums else []
     if trans_a and K > MANY_TERMS:
         outer = Outer(one_to_one(K, M), groups=1, columns=L, term_step=L, column_step=1, group_step=0)
-        stages = outer_stages(outer, dtype, threads, carver, LEFT, with_columns=False)
+        stages = summing + outer_stages(outer, dtype, threads, carver, LEFT, with_columns=False)
         return _Completed(Program(dtype, threads, stages, carver.used), trans_b, relu)
-    stages, left = [], LEFT
+    stages, left = summing, LEFT
     if trans_a:
         left = carver.take(M, K)
         stages.append(Stage(transpose_matrix, M * K, (LEFT, left), (), (K, M)))
@@ -106,7 +110,7 @@ class _FewRows:
     def __init__(self, relu: bool) -> None:
         self.relu = relu
 
-    def __call__(self, a: Array, b: Array, bias: Array, workspace: Array, out: Array) -> None:
+    def __call__(self, a: Array, b: Array, bias: Array, workspace: Array, out: Array, sums: Array) -> None:
         few_rows.run(a.size * b.shape[0] // MULTIPLY_ADDS, a, b, bias, self.relu, out)
 
 
@@ -117,11 +121,13 @@ class _Completed:
         self.program, self.trans_b, self.relu = program, trans_b, relu
         self.workspace = 0 if program is None else program.workspace
 
-    def __call__(self, a: Array, b: Array, bias: Array, workspace: Array, out: Array) -> None:
+    def __call__(self, a: Array, b: Array, bias: Array, workspace: Array, out: Array, sums: Array) -> None:
         if self.program is None:
             out[...] = 0
+            if sums.size:
+                np.sum(a, axis=0, out=sums)
         else:  # it reads its right operand in rows
-            self.program(a, np.ascontiguousarray(b.T) if self.trans_b else b, bias, workspace, out)
+            self.program(a, np.ascontiguousarray(b.T) if self.trans_b else b, bias, workspace, out, sums)
         if bias.size:
             out += bias
         if self.relu:

@@ -38,10 +38,10 @@ class Linear(Op):
         if weight is not None:
             grad_x = LinearInputGrad.apply(grad, weight)
         if x is not None:
-            grad_weight = LinearWeightGrad.apply(x, grad)
-        if self.needs(2):
+            grad_weight, grad_bias = LinearWeightGrad.apply(x, grad, with_bias=self.needs(2))
+        elif self.needs(2):
             grad_bias = RowSum.apply(grad)
-        return grad_x, grad_weight, grad_bias
+        return grad_x, grad_weight, grad_bias if self.needs(2) else None
 
 
 class LinearReLU(Linear):
@@ -70,24 +70,34 @@ class LinearInputGrad(Op):
     def backward(self, x: Tensor, grad: Tensor | None, weight: Tensor | None) -> tuple[Tensor | None, ...]:
         return (
             None if weight is None else Linear.apply(x, weight, None),
-            None if grad is None else LinearWeightGrad.apply(x, grad),
+            None if grad is None else LinearWeightGrad.apply(x, grad)[0],
         )
 
 
 class LinearWeightGrad(Op):
-    """The gradient by weight, (O, K), from x (..., K) and grad (..., O)."""
+    """The gradients by weight, (O, K), and by bias, (O,), from x (..., K) and grad (..., O).
+
+    One kernel computes both, because it reads grad anyway.  Without ``with_bias`` the second output is empty.
+    """
 
     saves_inputs = {0: (1,), 1: (0,)}  # noqa: RUF012
     makes_fresh_gradients = True
+    with_bias: bool = False
 
-    def forward(self, x: np.ndarray, grad: np.ndarray) -> np.ndarray:
-        return product(_matrix(grad), _matrix(x), True, False)
+    def forward(self, x: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        out_bias = np.empty(grad.shape[-1] if self.with_bias else 0, x.dtype)
+        return product(_matrix(grad), _matrix(x), True, False, column_sums=out_bias), out_bias
 
-    def backward(self, weight: Tensor, x: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:
-        return (
-            None if grad is None else LinearInputGrad.apply(grad, weight),
-            None if x is None else Linear.apply(x, weight, None),
-        )
+    def backward(
+        self, weight: Tensor | None, bias: Tensor | None, x: Tensor | None, grad: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        by_x = by_grad = None
+        if weight is not None:
+            by_x = None if grad is None else LinearInputGrad.apply(grad, weight)
+            by_grad = None if x is None else Linear.apply(x, weight, bias)
+        elif bias is not None and self.needs(1):
+            by_grad = RowExpand.apply(bias, shape=self.input_shape(1))
+        return by_x, by_grad
 
 
 class RowSum(Op):
@@ -120,14 +130,24 @@ class RowExpand(Op):
 
 
 def product(
-    a: np.ndarray, b: np.ndarray, trans_a: bool, trans_b: bool, bias: np.ndarray | None = None, relu: bool = False
+    a: np.ndarray,
+    b: np.ndarray,
+    trans_a: bool,
+    trans_b: bool,
+    bias: np.ndarray | None = None,
+    relu: bool = False,
+    column_sums: np.ndarray | None = None,
 ) -> np.ndarray:
-    """``op(a) @ op(b) + bias`` of two matrices that a kernel can read, as a new array; with ``relu`` at least 0."""
+    """``op(a) @ op(b) + bias`` of two matrices that a kernel can read, as a new array; with ``relu`` at least 0.
+
+    ``column_sums``, if it has elements, is set to the sums of the columns of ``a``.
+    """
     dtype = a.dtype
     out = buffers.empty((a.shape[1 if trans_a else 0], b.shape[0 if trans_b else 1]), dtype)
-    run = kernels.matmul.prepare(a.shape, b.shape, trans_a, trans_b, dtype, bias is not None, relu)
+    with_sums = column_sums is not None and column_sums.size > 0
+    run = kernels.matmul.prepare(a.shape, b.shape, trans_a, trans_b, dtype, bias is not None, relu, with_sums)
     bias = ABSENT[dtype] if bias is None else prepared(bias)
-    run(a, b, bias, buffers.scratch(run.workspace, dtype), out)
+    run(a, b, bias, buffers.scratch(run.workspace, dtype), out, ABSENT[dtype] if column_sums is None else column_sums)
     return out
 
 
