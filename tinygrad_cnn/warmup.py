@@ -43,19 +43,18 @@ def _differentiate(out: Tensor) -> None:
 
 
 def _convolutions(dtype: np.dtype[Any]) -> None:
-    """Every algorithm of `kernels.conv.choose`, forward and backward."""
-    cases: tuple[tuple[int, int, int, dict[str, Any]], ...] = (
-        (2, 3, 3, {"padding": 1}),  # direct with a padded copy, fold
-        (2, 1, 4, {"padding": 1}),  # neighbouring pixels side by side
-        (20, 20, 3, {"stride": 2, "padding": 1}),  # direct in phases
-        (32, 32, 3, {"padding": 1}),  # Winograd F(2x2)
-        (64, 64, 3, {"padding": 1}),  # Winograd F(4x4)
-        (4, 4, 3, {"groups": 4}),  # depthwise
+    """Every algorithm of `kernels.conv`: its kernels are compiled when a program is prepared, not when it runs."""
+    cases = (
+        (2, 1, 5, kernels.conv.Geometry(padding=(2, 2))),  # direct, sliding, wide, fold
+        (32, 32, 3, kernels.conv.Geometry(padding=(1, 1))),  # Winograd
+        (4, 4, 3, kernels.conv.Geometry(padding=(1, 1), groups=4)),  # depthwise
     )
-    for channels, filters, size, options in cases:
-        group = channels // options.get("groups", 1)
-        x, weight = _random(dtype, 2, channels, 9, 9), _random(dtype, filters, group, size, size)
-        _differentiate(F.conv2d(x, weight, _random(dtype, filters), **options))
+    for channels, filters, size, geometry in cases:
+        shapes = ((2, 20, 20, channels), (filters, size, size, channels // geometry.groups))
+        for kind in ("forward", "input_grad", "weight_grad"):
+            for name in kernels.conv.possible(kind, *shapes, geometry, dtype):
+                kernels.conv.prepare(kind, *shapes, geometry, dtype, with_bias=True, algorithm=name)
+    _differentiate(F.conv2d(_random(dtype, 1, 2, 9, 9), _random(dtype, 4, 2, 3, 3), _random(dtype, 4)))
 
 
 def _linear(dtype: np.dtype[Any]) -> None:

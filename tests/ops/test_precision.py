@@ -19,7 +19,7 @@ def results(precision: str, dtype: str) -> list[np.ndarray]:
     """A convolution of 64 channels and its gradients."""
     tg.set_float32_matmul_precision(precision)
     rng = np.random.default_rng(0)
-    shapes = ((2, 64, 12, 12), (64, 64, 3, 3), (64,))
+    shapes = ((4, 64, 16, 16), (64, 64, 3, 3), (64,))
     x, weight, bias = (tg.tensor(rng.standard_normal(shape).astype(dtype), requires_grad=True) for shape in shapes)
     out = F.conv2d(x, weight, bias, padding=1)
     out.backward(tg.tensor(rng.standard_normal(out.shape).astype(dtype)))
