@@ -63,9 +63,9 @@ def _linear(dtype: np.dtype[Any]) -> None:
 
 
 def _max_pooling(dtype: np.dtype[Any]) -> None:
-    for window in (2, 17):  # places in one byte and in four
+    for window, stride in ((2, 2), (2, 1), (17, 17), (17, 1)):  # places in one byte and in four, apart and overlapping
         x = _random(dtype, 2, 3, 20, 20)
-        (first,) = grad(F.max_pool2d(F.relu(x), window).square().sum(), [x], create_graph=True)
+        (first,) = grad(F.max_pool2d(F.relu(x), window, stride).square().sum(), [x], create_graph=True)
         assert first is not None
         _differentiate(first.square())  # max_gather is the adjoint of the backward pass
 

@@ -1,4 +1,4 @@
-"""Run the convolution and matrix product kernels on arrays between pages that can't be accessed.
+"""Run the kernels of convolution, matrix product and max pooling on arrays between pages that can't be accessed.
 
 ``python -c "from tests.kernels.guard_pages import main; main()" 2000`` draws 2000 geometries. Each runs twice: with
 every array ending right before such a page, and with every array beginning right after one. An access outside kills the
@@ -60,6 +60,27 @@ def run_matmul(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -
     product(*guarded(shapes, dtype, at_end, seed).values())
 
 
+def run_max_pool(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:
+    """Max pooling and its gradient between guards."""
+    N, H, W, C = (int(n) for n in rng.integers(1, (3, 12, 12, 20)))
+    size, stride, dilation = ((int(a), int(b)) for a, b in rng.integers(1, 4, (3, 2)))
+    span = [d * (k - 1) + 1 for d, k in zip(dilation, size)]
+    padding = (int(rng.integers(0, span[0] // 2 + 1)), int(rng.integers(0, span[1] // 2 + 1)))
+    OH, OW = ((side + 2 * p - s) // step + 1 for side, p, s, step in zip((H, W), padding, span, stride))
+    if min(OH, OW) < 1:
+        return
+    window = kernels.max_pool.Window(size, stride, padding, dilation)
+    shape, pooled = (N, H, W, C), (N, OH, OW, C)
+    arrays = guarded({"x": shape, "out": pooled, "grad": shape}, dtype, at_end, seed)
+    places = Guarded(pooled, np.uint8, at_end).array
+    won = kernels.max_pool.places_operand(places, np.dtype(dtype))
+    relu = bool(seed % 2)
+    kernels.max_pool.prepare("forward", shape, (OH, OW), window, np.dtype(dtype), relu)(arrays["x"], arrays["out"], won)
+    kernels.max_pool.prepare("input_grad", shape, (OH, OW), window, np.dtype(dtype))(
+        arrays["out"], won, arrays["grad"]
+    )
+
+
 def main() -> None:
     """Draw as many geometries as the first argument says."""
     count = int(sys.argv[1])
@@ -73,4 +94,5 @@ def main() -> None:
         for at_end in (True, False):
             run(kernels.conv, case, guarded(shapes, dtype, at_end, seed), algorithms)
             run_matmul(np.random.default_rng(seed), dtype, at_end, seed)
+            run_max_pool(np.random.default_rng(seed), dtype, at_end, seed)
     print(count)

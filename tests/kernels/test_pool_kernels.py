@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tinygrad_cnn import kernels
+from tinygrad_cnn.kernels import max_pool
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -21,11 +21,12 @@ def test_every_pixel_is_written(dtype: type) -> None:
         OH, OW = ((side + 2 * p - extent) // stride + 1 for side, p in zip((H, W), padding))
         if max(padding) > K // 2 or OH < 1 or OW < 1:
             continue
-        window = (K, K, stride, stride, *padding, dilation, dilation)
+        window = max_pool.Window((K, K), (stride, stride), padding, (dilation, dilation))
         x = rng.standard_normal((2, H, W, C)).astype(dtype)
         grad = rng.integers(1, 9, (2, OH, OW, C)).astype(dtype)
         out, places = np.empty_like(grad), np.empty(grad.shape, np.uint8)
-        kernels.pool.max_forward.run(1, x, *window, -1, out, places)
+        won = max_pool.places_operand(places, grad.dtype)
+        max_pool.prepare("forward", x.shape, (OH, OW), window, x.dtype)(x, out, won)
         spread = np.full_like(x, np.nan)
-        kernels.pool.max_backward.run(1, grad, places, *window, spread)
+        max_pool.prepare("input_grad", x.shape, (OH, OW), window, x.dtype)(grad, won, spread)
         assert spread.sum() == grad.sum(), (C, K, stride, padding, dilation, H, W)

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from ._emitter import INT64, POINTER, VECTOR_BYTES, VECTORS, Emitter, intrinsic
+from ._emitter import INT64, POINTER, VECTOR_BYTES, VECTORS, Emitter, Part, intrinsic
 
 
 @intrinsic
@@ -107,11 +107,11 @@ def copy_row(typing_context: Any, vectors: Any, source: Any, target: Any, column
         _, source, target, columns, _ = args
         emit = Emitter(builder, signature.args[4])
 
-        def copy(masks: list[Any] | None) -> None:
-            for v, value in enumerate(emit.load_panel(source, width, masks)):
+        def copy(parts: list[Part] | None) -> None:
+            for v, value in enumerate(emit.load_panel(source, width, parts)):
                 emit.store(value, target, v * VECTOR_BYTES)
 
-        emit.full_or_masked(columns, copy, width)
+        emit.full_or_part(columns, copy, width)
         return context.get_dummy_value()
 
     return types.void(vectors, source, target, columns, zero), generate
@@ -128,16 +128,16 @@ def add_rows(typing_context: Any, rows: Any, step: Any, columns: Any, count: Any
         rows, step, columns, count, target, _ = args
         emit = Emitter(builder, signature.args[5])
 
-        def sum_up(masks: list[Any] | None) -> None:
+        def sum_up(parts: list[Part] | None) -> None:
             def one_row(t: Any, state: list[Any]) -> list[Any]:
-                row = emit.load_panel(builder.add(rows, builder.mul(t, step)), VECTORS, masks)
+                row = emit.load_panel(builder.add(rows, builder.mul(t, step)), VECTORS, parts)
                 return [builder.fadd(total, value) for total, value in zip(state, row)]
 
-            totals = emit.loop(count, emit.load_panel(target, VECTORS, masks), one_row)
+            totals = emit.loop(count, emit.load_panel(target, VECTORS, parts), one_row)
             for v, total in enumerate(totals):
-                emit.store_some(total, target, v * VECTOR_BYTES, None if masks is None else masks[v])
+                emit.store_some(total, target, v * VECTOR_BYTES, None if parts is None else parts[v])
 
-        emit.full_or_masked(columns, sum_up)
+        emit.full_or_part(columns, sum_up)
         return context.get_dummy_value()
 
     return types.void(rows, step, columns, count, target, zero), generate
@@ -162,11 +162,11 @@ def add_elements(typing_context: Any, source: Any, target: Any, count: Any, zero
         emit.loop(vectors, [], one_vector)
         rest = builder.sub(count, done)
         with builder.if_then(builder.icmp_signed(">", rest, emit.i64(0))):
-            mask = emit.first_lanes(rest)
+            part = emit.first_lanes(rest)
             offset = builder.mul(done, emit.i64(emit.itemsize))
             left, right = builder.add(target, offset), builder.add(source, offset)
-            both = [emit.load_masked(where, 0, mask) for where in (left, right)]
-            emit.store_masked(builder.fadd(*both), left, 0, mask)
+            both = [emit.load_part(where, 0, part) for where in (left, right)]
+            emit.store_part(builder.fadd(*both), left, 0, part)
         return context.get_dummy_value()
 
     return types.void(source, target, count, zero), generate

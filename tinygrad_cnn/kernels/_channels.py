@@ -18,7 +18,7 @@ from typing import Any
 
 from numba import types
 
-from ._emitter import Emitter, intrinsic
+from ._emitter import Emitter, Part, intrinsic
 
 
 @intrinsic
@@ -37,14 +37,14 @@ def moments(
         x, step, count, channels, mean, squares, _ = args
         emit = Emitter(builder, signature.args[6])
 
-        def one_vector(channel: Any, mask: Any) -> None:
+        def one_vector(channel: Any, part: Part | None) -> None:
             offset = emit.bytes(channel)
 
             def add(rows: Sequence[Any], state: list[Any]) -> list[Any]:
-                return [builder.fadd(state[0], emit.load_some(rows[0], mask))]
+                return [builder.fadd(state[0], emit.load_some(rows[0], part))]
 
             def add_square(rows: Sequence[Any], state: list[Any]) -> list[Any]:
-                deviation = builder.fsub(emit.load_some(rows[0], mask), centre)
+                deviation = builder.fsub(emit.load_some(rows[0], part), centre)
                 return [emit.fma(deviation, deviation, state[0])]
 
             number = emit.splat(builder.sitofp(count, emit.element))
@@ -52,8 +52,8 @@ def moments(
             (total,) = _sum_down(emit, column, step, count, 1, add)
             centre = builder.fdiv(total, number)
             (total,) = _sum_down(emit, column, step, count, 1, add_square)
-            emit.store_some(centre, builder.add(mean, offset), 0, mask)
-            emit.store_some(total, builder.add(squares, offset), 0, mask)
+            emit.store_some(centre, builder.add(mean, offset), 0, part)
+            emit.store_some(total, builder.add(squares, offset), 0, part)
 
         emit.for_channels(channels, one_vector)
         return context.get_dummy_value()
@@ -94,14 +94,14 @@ def merge(
         weight = emit.splat(builder.fmul(rows, share))
         share = emit.splat(share)
 
-        def one_vector(channel: Any, mask: Any) -> None:
+        def one_vector(channel: Any, part: Part | None) -> None:
             places = [builder.add(array, emit.bytes(channel)) for array in (mean, squares, other, other_squares)]
-            first, first_squares, second, second_squares = (emit.load_some(place, mask) for place in places)
+            first, first_squares, second, second_squares = (emit.load_some(place, part) for place in places)
             difference = builder.fsub(second, first)
-            emit.store_some(emit.fma(difference, share, first), places[0], 0, mask)
+            emit.store_some(emit.fma(difference, share, first), places[0], 0, part)
             between = builder.fmul(builder.fmul(difference, difference), weight)
             total = builder.fadd(builder.fadd(first_squares, second_squares), between)
-            emit.store_some(total, places[1], 0, mask)
+            emit.store_some(total, places[1], 0, part)
 
         emit.for_channels(channels, one_vector)
         return context.get_dummy_value()
@@ -134,18 +134,18 @@ def grad_sums(
         grad, x, step, count, channels, mean, total, product, _ = args
         emit = Emitter(builder, signature.args[8])
 
-        def one_vector(channel: Any, mask: Any) -> None:
+        def one_vector(channel: Any, part: Part | None) -> None:
             offset = emit.bytes(channel)
-            centre = emit.load_some(builder.add(mean, offset), mask)
+            centre = emit.load_some(builder.add(mean, offset), part)
 
             def add(rows: Sequence[Any], state: list[Any]) -> list[Any]:
-                g, value = (emit.load_some(row, mask) for row in rows)
+                g, value = (emit.load_some(row, part) for row in rows)
                 return [builder.fadd(state[0], g), emit.fma(g, builder.fsub(value, centre), state[1])]
 
             columns = [builder.add(grad, offset), builder.add(x, offset)]
             sums = _sum_down(emit, columns, step, count, 2, add)
-            emit.store_some(sums[0], builder.add(total, offset), 0, mask)
-            emit.store_some(sums[1], builder.add(product, offset), 0, mask)
+            emit.store_some(sums[0], builder.add(total, offset), 0, part)
+            emit.store_some(sums[1], builder.add(product, offset), 0, part)
 
         emit.for_channels(channels, one_vector)
         return context.get_dummy_value()
@@ -178,15 +178,15 @@ def normalise(
         x, out, step, count, channels, mean, scale, shift, _ = args
         emit = Emitter(builder, signature.args[8])
 
-        def one_vector(channel: Any, mask: Any) -> None:
+        def one_vector(channel: Any, part: Part | None) -> None:
             offset = emit.bytes(channel)
             centre, factor, start = (
-                emit.load_some(builder.add(vector, offset), mask) for vector in (mean, scale, shift)
+                emit.load_some(builder.add(vector, offset), part) for vector in (mean, scale, shift)
             )
 
             def write(rows: Sequence[Any], state: list[Any]) -> list[Any]:
-                deviation = builder.fsub(emit.load_some(rows[0], mask), centre)
-                emit.store_some(emit.fma(deviation, factor, start), rows[1], 0, mask)
+                deviation = builder.fsub(emit.load_some(rows[0], part), centre)
+                emit.store_some(emit.fma(deviation, factor, start), rows[1], 0, part)
                 return state
 
             _down(emit, [builder.add(x, offset), builder.add(out, offset)], step, count, [], write)
@@ -224,17 +224,17 @@ def input_grad(
         grad, x, out, step, count, channels, mean, factor, even, slope, _ = args
         emit = Emitter(builder, signature.args[10])
 
-        def one_vector(channel: Any, mask: Any) -> None:
+        def one_vector(channel: Any, part: Part | None) -> None:
             offset = emit.bytes(channel)
             centre, scale, least, rise = (
-                emit.load_some(builder.add(vector, offset), mask) for vector in (mean, factor, even, slope)
+                emit.load_some(builder.add(vector, offset), part) for vector in (mean, factor, even, slope)
             )
 
             def write(rows: Sequence[Any], state: list[Any]) -> list[Any]:
-                g, value = (emit.load_some(row, mask) for row in rows[:2])
+                g, value = (emit.load_some(row, part) for row in rows[:2])
                 deviation = builder.fsub(centre, value)
                 centred = emit.fma(deviation, rise, builder.fsub(g, least))
-                emit.store_some(builder.fmul(scale, centred), rows[2], 0, mask)
+                emit.store_some(builder.fmul(scale, centred), rows[2], 0, part)
                 return state
 
             columns = [builder.add(matrix, offset) for matrix in (grad, x, out)]

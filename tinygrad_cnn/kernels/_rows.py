@@ -27,7 +27,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from ._emitter import INT64, Emitter, intrinsic
+from ._emitter import INT64, Emitter, Part, intrinsic
 
 
 @intrinsic
@@ -43,9 +43,9 @@ def row_dot(typing_context: Any, a: Any, b: Any, count: Any, zero: Any) -> Any:
         emit = Emitter(builder, signature.args[3])
         step = emit.i64(streams * emit.lanes)
 
-        def add_product(place: Any, mask: Any, total: Any) -> Any:
+        def add_product(place: Any, part: Part | None, total: Any) -> Any:
             offset = emit.bytes(place)
-            left, right = (emit.load_some(builder.add(row, offset), mask) for row in (a, b))
+            left, right = (emit.load_some(builder.add(row, offset), part) for row in (a, b))
             return emit.fma(left, right, total)
 
         def one_round(i: Any, totals: list[Any]) -> list[Any]:
@@ -58,7 +58,7 @@ def row_dot(typing_context: Any, a: Any, b: Any, count: Any, zero: Any) -> Any:
         done = builder.mul(rounds, step)
         offset, rest = emit.bytes(done), builder.sub(count, done)
         a, b = builder.add(a, offset), builder.add(b, offset)
-        (last,) = _along(emit, rest, totals[:1], lambda place, mask, state: [add_product(place, mask, state[0])])
+        (last,) = _along(emit, rest, totals[:1], lambda place, part, state: [add_product(place, part, state[0])])
         total = builder.fadd(builder.fadd(last, totals[1]), builder.fadd(totals[2], totals[3]))
         return _across(emit, total, builder.fadd)
 
@@ -74,10 +74,10 @@ def row_max(typing_context: Any, x: Any, count: Any, zero: Any) -> Any:
         emit = Emitter(builder, signature.args[2])
         lowest = emit.constant(-math.inf)
 
-        def larger(place: Any, mask: Any, state: list[Any]) -> list[Any]:
-            value = emit.load_some(builder.add(x, emit.bytes(place)), mask)
-            if mask is not None:
-                value = builder.select(mask, value, lowest)
+        def larger(place: Any, part: Part | None, state: list[Any]) -> list[Any]:
+            value = emit.load_some(builder.add(x, emit.bytes(place)), part)
+            if part is not None:
+                value = builder.select(part.mask, value, lowest)
             return [emit.at_least(state[0], value)]
 
         (best,) = _along(emit, count, [lowest], larger)
@@ -102,12 +102,12 @@ def row_exp(typing_context: Any, x: Any, top: Any, out: Any, count: Any) -> Any:
         emit = Emitter(builder, signature.args[1])
         shift = emit.splat(top)
 
-        def one_vector(place: Any, mask: Any, state: list[Any]) -> list[Any]:
-            value = emit.load_some(builder.add(x, emit.bytes(place)), mask)
+        def one_vector(place: Any, part: Part | None, state: list[Any]) -> list[Any]:
+            value = emit.load_some(builder.add(x, emit.bytes(place)), part)
             result = _exp(emit, builder.fsub(value, shift))
-            emit.store_some(result, builder.add(out, emit.bytes(place)), 0, mask)
-            if mask is not None:
-                result = builder.select(mask, result, emit.constant(0))
+            emit.store_some(result, builder.add(out, emit.bytes(place)), 0, part)
+            if part is not None:
+                result = builder.select(part.mask, result, emit.constant(0))
             return [builder.fadd(state[0], result)]
 
         (total,) = _along(emit, count, [emit.constant(0)], one_vector)
@@ -125,9 +125,9 @@ def row_scale(typing_context: Any, x: Any, factor: Any, out: Any, count: Any) ->
         emit = Emitter(builder, signature.args[1])
         scale = emit.splat(factor)
 
-        def one_vector(place: Any, mask: Any, state: list[Any]) -> list[Any]:
-            value = emit.load_some(builder.add(x, emit.bytes(place)), mask)
-            emit.store_some(builder.fmul(value, scale), builder.add(out, emit.bytes(place)), 0, mask)
+        def one_vector(place: Any, part: Part | None, state: list[Any]) -> list[Any]:
+            value = emit.load_some(builder.add(x, emit.bytes(place)), part)
+            emit.store_some(builder.fmul(value, scale), builder.add(out, emit.bytes(place)), 0, part)
             return state
 
         _along(emit, count, [], one_vector)
@@ -137,7 +137,7 @@ def row_scale(typing_context: Any, x: Any, factor: Any, out: Any, count: Any) ->
 
 
 def _along(emit: Emitter, count: Any, state: list[Any], body: Callable[[Any, Any, list[Any]], list[Any]]) -> list[Any]:
-    """``state = body(place, mask, state)`` for every whole vector of a row (mask None), then for the rest, masked."""
+    """``state = body(place, part, state)`` for every whole vector of a row (part None), then for the rest."""
     builder = emit.builder
     lanes = emit.i64(emit.lanes)
     vectors = builder.sdiv(count, lanes)

@@ -26,7 +26,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from ._emitter import VECTOR_BYTES, VECTORS, Emitter, intrinsic
+from ._emitter import VECTOR_BYTES, VECTORS, Emitter, Part, intrinsic
 
 ROWS = 12 if VECTOR_BYTES == 64 else 6
 """Rows of `dot_tile`'s tile: pixels."""
@@ -132,9 +132,9 @@ def dot_tile(
                         emit.store(sums[m * width + v], places[m], v * VECTOR_BYTES)
             with otherwise:
                 for v in range(width):
-                    mask = emit.first_lanes(builder.sub(columns, emit.i64(v * emit.lanes)))
+                    part = emit.first_lanes(builder.sub(columns, emit.i64(v * emit.lanes)))
                     for m in range(ROWS):
-                        emit.store_masked(sums[m * width + v], places[m], v * VECTOR_BYTES, mask)
+                        emit.store_part(sums[m * width + v], places[m], v * VECTOR_BYTES, part)
         return context.get_dummy_value()
 
     arguments = (
@@ -240,13 +240,13 @@ def depthwise_tile(
         emit = Emitter(builder, signature.args[7])
         tile = [(m, v) for m in range(DEPTHWISE_ROWS) for v in range(VECTORS)]
 
-        def compute(masks: list[Any] | None) -> None:
+        def compute(parts: list[Part] | None) -> None:
             def one_segment(s: Any, sums: list[Any]) -> list[Any]:
                 piece = builder.add(origin, emit.load_i64(builder.add(pieces, builder.mul(s, emit.i64(8))), 0))
                 panel = builder.add(weights, builder.mul(s, weight_step))
                 filters = emit.load_panel(panel, VECTORS, None)
                 pixels = [
-                    emit.load_panel(builder.add(piece, emit.load_i64(rows, 8 * m)), VECTORS, masks)
+                    emit.load_panel(builder.add(piece, emit.load_i64(rows, 8 * m)), VECTORS, parts)
                     for m in range(DEPTHWISE_ROWS)
                 ]
                 return [emit.fma(pixels[m][v], filters[v], total) for (m, v), total in zip(tile, sums)]
@@ -255,10 +255,10 @@ def depthwise_tile(
             lowest = emit.splat(floor)
             for (m, v), total in zip(tile, sums):
                 place = builder.add(target, emit.load_i64(targets, 8 * m))
-                mask = None if masks is None else masks[v]
-                emit.store_some(emit.at_least(lowest, total), place, v * VECTOR_BYTES, mask)
+                part = None if parts is None else parts[v]
+                emit.store_some(emit.at_least(lowest, total), place, v * VECTOR_BYTES, part)
 
-        emit.full_or_masked(columns, compute)
+        emit.full_or_part(columns, compute)
         return context.get_dummy_value()
 
     arguments = (rows, origin, pieces, segments, weights, weight_step, start, floor, targets, target, columns)
@@ -306,18 +306,18 @@ def depthwise_outer_tile(
         cells = [(m, v) for m in range(TAPS) for v in range(VECTORS)]
         places = [(m * VECTORS + v) * VECTOR_BYTES for m, v in cells]
 
-        def compute(masks: list[Any] | None) -> None:
+        def compute(parts: list[Part] | None) -> None:
             def one_pixel(t: Any, sums: list[Any]) -> list[Any]:
-                right = emit.load_panel(builder.add(rows, builder.mul(t, row_step)), VECTORS, masks)
+                right = emit.load_panel(builder.add(rows, builder.mul(t, row_step)), VECTORS, parts)
                 pixel = emit.load_i64(builder.add(sources, builder.mul(t, emit.i64(8))), 0)
-                left = [emit.load_panel(builder.add(pixel, step), VECTORS, masks) for step in steps]
+                left = [emit.load_panel(builder.add(pixel, step), VECTORS, parts) for step in steps]
                 return [emit.fma(left[m][v], right[v], total) for (m, v), total in zip(cells, sums)]
 
             sums = emit.loop(count, [emit.load(tile, place) for place in places], one_pixel)
             for value, place in zip(sums, places):
                 emit.store(value, tile, place)
 
-        emit.full_or_masked(columns, compute)
+        emit.full_or_part(columns, compute)
         return context.get_dummy_value()
 
     arguments = (sources, origin, offsets, rows, row_step, count, zero, tile, columns)

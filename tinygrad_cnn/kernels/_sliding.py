@@ -21,7 +21,7 @@ from typing import Any
 
 from numba import types
 
-from ._emitter import VECTOR_BYTES, VECTORS, Emitter, intrinsic
+from ._emitter import VECTOR_BYTES, VECTORS, Emitter, Part, intrinsic
 
 TAPS = (3, 5)
 """Widths of filters that there are kernels for."""
@@ -113,12 +113,12 @@ def sliding_tile(
         wanted = [builder.icmp_signed(">=", offset, emit.i64(0)) for offset in offsets]
         places = [builder.select(w, builder.add(target, offset), dump) for w, offset in zip(wanted, offsets)]
 
-        def store(masks: list[Any] | None) -> None:
+        def store(parts: list[Part] | None) -> None:
             for m, place in enumerate(places):
                 for v in range(width):
-                    emit.store_some(sums[m * width + v], place, v * VECTOR_BYTES, None if masks is None else masks[v])
+                    emit.store_some(sums[m * width + v], place, v * VECTOR_BYTES, None if parts is None else parts[v])
 
-        emit.full_or_masked(columns, store, width)
+        emit.full_or_part(columns, store, width)
         return context.get_dummy_value()
 
     arguments = (

@@ -7,7 +7,7 @@ other's adjoint, so every order of derivative exists.  Average pooling is linear
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,19 +19,8 @@ from .activation import fused
 from .layout import channels_last, nchw, nhwc
 from .window import Pair, check_image, on_batch, pair
 
-
-class Window(NamedTuple):
-    """What slides over the image; pairs are (vertical, horizontal)."""
-
-    size: Pair
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The eight integers that kernels take."""
-        return (*self.size, *self.stride, *self.padding, *self.dilation)
+if TYPE_CHECKING:
+    from ..kernels.max_pool import Window
 
 
 class MaxPool2d(Op):
@@ -47,10 +36,9 @@ class MaxPool2d(Op):
         x = nhwc(x)
         shape = (x.shape[0], *self.out_size, x.shape[3])
         out = buffers.empty(shape, x.dtype)
-        KH, KW = self.window.size
-        places = buffers.empty(shape, np.dtype(np.uint8 if KH * KW <= 255 else np.int32))
-        none = KH * KW if self.relu else -1
-        kernels.pool.max_forward.run(out.size * KH * KW, x, *self.window.numbers, none, out, places)
+        places = buffers.empty(shape, self.window.place_dtype)
+        run = kernels.max_pool.prepare("forward", x.shape, self.out_size, self.window, x.dtype, self.relu)
+        run(x, out, kernels.max_pool.places_operand(places, x.dtype))
         return nchw(out), nchw(places)
 
     def backward(self, grad: Tensor, _: None, places: Tensor) -> tuple[Tensor]:
@@ -75,9 +63,8 @@ class MaxPoolGrad(Op):
     def forward(self, grad: np.ndarray, places: np.ndarray) -> np.ndarray:
         grad, places = nhwc(grad), nhwc(places)
         out = buffers.empty((grad.shape[0], *self.size, grad.shape[3]), grad.dtype)
-        KH, KW = self.window.size
-        work = out.size + grad.size * KH * KW
-        kernels.pool.max_backward.run(work, grad, places, *self.window.numbers, out)
+        run = kernels.max_pool.prepare("input_grad", out.shape, grad.shape[1:3], self.window, grad.dtype)
+        run(grad, kernels.max_pool.places_operand(places, grad.dtype), out)
         return nchw(out)
 
     def backward(self, x: Tensor, places: Tensor) -> tuple[Tensor | None, ...]:
@@ -95,7 +82,7 @@ class MaxPoolGather(Op):
     def forward(self, x: np.ndarray, places: np.ndarray) -> np.ndarray:
         x, places = nhwc(x), nhwc(places)
         out = buffers.empty(places.shape, x.dtype)
-        kernels.pool.max_gather.run(out.size * 4, x, places, *self.window.numbers, out)
+        kernels.max_pool.gather.run(out.size * 4, x, places, *self.window.numbers, out)
         return nchw(out)
 
     def backward(self, grad: Tensor, places: Tensor) -> tuple[Tensor | None, ...]:
@@ -111,7 +98,7 @@ class AveragePool2d(Op):
     def forward(self, x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         x = nhwc(x)
         out = buffers.empty((x.shape[0], len(rows), len(columns), x.shape[3]), x.dtype)
-        kernels.pool.average_forward.run(x.size + out.size, x, rows, columns, out)
+        kernels.average_pool.forward.run(x.size + out.size, x, rows, columns, out)
         return nchw(out)
 
     def backward(self, grad: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor | None, ...]:
@@ -130,7 +117,7 @@ class AveragePoolGrad(Op):
         grad = nhwc(grad)
         out = buffers.empty((grad.shape[0], *self.size, grad.shape[3]), grad.dtype)
         users = _users(rows, self.size[0])
-        kernels.pool.average_backward.run(out.size + grad.size, grad, rows, columns, users, out)
+        kernels.average_pool.backward.run(out.size + grad.size, grad, rows, columns, users, out)
         return nchw(out)
 
     def backward(self, x: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor | None, ...]:
@@ -304,7 +291,7 @@ def _window(name: str, kernel_size: Any, stride: Any, padding: Any, dilation: An
     """
     size = pair(name, "kernel_size", kernel_size, 1)
     step = size if stride is None or stride == [] or stride == () else pair(name, "stride", stride, 1)
-    window = Window(size, step, pair(name, "padding", padding, 0), pair(name, "dilation", dilation, 1))
+    window = kernels.max_pool.Window(size, step, pair(name, "padding", padding, 0), pair(name, "dilation", dilation, 1))
     for axis in (0, 1):
         span = window.dilation[axis] * (size[axis] - 1) + 1
         if window.padding[axis] > span // 2:
