@@ -76,9 +76,7 @@ def run_max_pool(rng: np.random.Generator, dtype: type, at_end: bool, seed: int)
     won = kernels.max_pool.places_operand(places, np.dtype(dtype))
     relu = bool(seed % 2)
     kernels.max_pool.prepare("forward", shape, (OH, OW), window, np.dtype(dtype), relu)(arrays["x"], arrays["out"], won)
-    kernels.max_pool.prepare("input_grad", shape, (OH, OW), window, np.dtype(dtype))(
-        arrays["out"], won, arrays["grad"]
-    )
+    kernels.max_pool.prepare("input_grad", shape, (OH, OW), window, np.dtype(dtype))(arrays["out"], won, arrays["grad"])
 
 
 def main() -> None:

@@ -91,9 +91,7 @@ def max_windows(
             best, place = emit.repeat(sizes[0], KH, start, one_row)
             dead = builder.and_(builder.fcmp_ordered("<=", best, emit.constant(0)), with_relu)
             target = builder.add(builder.mul(window, channels), channel)
-            emit.store_some(
-                builder.select(dead, emit.constant(0), best), builder.add(out, emit.bytes(target)), 0, part
-            )
+            emit.store_some(builder.select(dead, emit.constant(0), best), builder.add(out, emit.bytes(target)), 0, part)
             with builder.if_then(with_places):
                 place = builder.select(dead, emit.splat_place(none), place)
                 emit.store_places(place, builder.add(places, emit.place_bytes(target)), part)

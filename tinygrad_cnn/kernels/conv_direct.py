@@ -139,14 +139,15 @@ class Phase(NamedTuple):
 
 def phases(x_shape: Any, weight_shape: Any, geometry: Any) -> list[tuple[Phase, Phase]]:
     """The phases of an input gradient, down and across."""
-    out_size = geometry.output_size(x_shape[1:3], weight_shape[1:3])
-    down, across = (
-        _phases(size, *settings) for size, *settings in zip(x_shape[1:3], weight_shape[1:3], out_size, *geometry[:3])
-    )
+    down, across = (phases_along(axis, x_shape, weight_shape, geometry) for axis in (0, 1))
     return [(vertical, horizontal) for vertical in down for horizontal in across]
 
 
-def _phases(size: int, taps: int, out_size: int, stride: int, padding: int, dilation: int) -> list[Phase]:
+def phases_along(axis: int, x_shape: Any, weight_shape: Any, geometry: Any) -> list[Phase]:
+    """The phases down (axis 0) or across (1)."""
+    size, taps = x_shape[1 + axis], weight_shape[1 + axis]
+    out_size = geometry.output_size(x_shape[1:3], weight_shape[1:3])[axis]
+    stride, padding, dilation = (pair[axis] for pair in geometry[:3])
     found = []
     for first in range(min(stride, size)):
         # Position p of pixel first + stride·i sees grad[i + (first + padding − p·dilation) / stride]: p falls, i grows.

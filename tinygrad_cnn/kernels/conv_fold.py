@@ -1,15 +1,17 @@
-"""The input gradient where the input has few channels: one product, then a scatter.
+"""The input gradient where the input has few channels: a product for whole filter rows, then a scatter along rows.
 
 A tile of `conv_direct` has a column per channel. An image of 3 or 6 channels leaves most of a vector empty, so here
-the columns are all (p, q, c), of which there are 27 or 150:
+the columns are all (q, c) of a filter row, of which there are 9 or 30. Down the image it is the direct product, whose
+sums run over filters and filter rows; across it, what each window gives to its pixels is added up afterwards ("col2im"
+in one dimension):
 
-    pieces[n, i, j, (p, q, c)] = Σ_o grad[n, i, j, o] · weight[o, p, q, c]
-    out[n, i·s + p·d − pad, j·s + q·d − pad, c] += pieces[n, i, j, (p, q, c)]
+    pieces[n, h, j, (q, c)] = Σ_{o,p} grad[n, (h + pad − p·d) / s, j, o] · weight[o, p, q, c]
+    out[n, h, j·s + q·d − pad, c] += pieces[n, h, j, (q, c)]
 
-The scatter ("col2im") moves whole filter rows, KW·C elements side by side, when the horizontal dilation is 1, and adds
-those that fall onto one row of pixels in registers: what is added window by window is read back before it has reached
-the cache, and the processor waits. 6→16 5x5: 3 times the speed of the direct product. Images go through in batches of
-`BATCH` elements, so that the pieces are still in the cache when they are added.
+With (p, q, c) as the columns the sums would run over filters alone, and be so short that a tile takes longer to begin
+and end than to sum: 6→16 5x5 would take 1.7 times as long. The scatter adds the windows of a column, row by row, before
+those of the next one: added window by window, a sum would be read back before it has reached the cache, and the
+processor waits. Images go through in batches of `BATCH` elements, so that the pieces are still in the cache then.
 
 Reference: K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks for document
 processing", 2006.
@@ -17,16 +19,19 @@ processing", 2006.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from ._addresses import add_rows, get, size_of, zero_bytes
-from ._blocks import one_to_one
+from ._blocks import Axis, Grid
 from ._dot import PANEL_BYTES, Dot, Places, multiply, pack
 from ._tasks import FIRST, At, Program, Stage, task_kernel
 from ._workspace import LEFT, OUT, Array, Carver
+from .conv_direct import Phase, phases_along
+
+ROWS = 8
+"""Rows of pixels that a column of windows is added to before the next one."""
 
 BATCH = 256 * 1024
 """Elements of pieces that a batch of images has at most (one image may have more)."""
@@ -39,67 +44,48 @@ def input_grad_program(
     N, H, W, C = x_shape
     O, KH, KW, _ = weight_shape
     OH, OW = geometry.output_size((H, W), (KH, KW))
-    size = OH * OW * KH * KW * C  # of an image's pieces
+    row = KW * C
+    size = H * OW * row  # of an image's pieces
     together = max(1, min(N, BATCH // size))
-    rows, step = _rows(x_shape, weight_shape, geometry)
     runs = _runs(x_shape, weight_shape, geometry)
+    phases = phases_along(0, x_shape, weight_shape, geometry)
     carver = Carver(dtype)
     pieces = carver.take(together, size)
-    stage, packed = pack(_plan(together * OH * OW, weight_shape), dtype, carver, with_bias=False)
-    stages = [stage]
+    stages, matrices = [], []
+    for phase in phases:
+        stage, packed = pack(_plan(together, phase, x_shape, weight_shape, geometry), dtype, carver, with_bias=False)
+        stages.append(stage)
+        matrices.append(packed)
     begin = workspace = carver.used
     for first in range(0, N, together):
-        carver.used = begin  # every batch uses the same memory
         count = min(together, N - first)
         grad = At(LEFT.operand, first * OH * OW * O * dtype.itemsize)
         out = At(OUT.operand, first * H * W * C * dtype.itemsize)
-        dot = _plan(count * OH * OW, weight_shape)
-        stages += multiply(dot, dtype, threads, carver, packed, False, grad, pieces)
-        workspace = max(workspace, carver.used)
-        stages.append(Stage(fold, count * size, (pieces, out), (rows, runs), (count, size, H, W * C, len(runs), step)))
+        for phase, packed in zip(phases, matrices):
+            carver.used = begin  # every product uses the same memory
+            dot = _plan(count, phase, x_shape, weight_shape, geometry)
+            stages += multiply(dot, dtype, threads, carver, packed, False, grad, pieces)
+            workspace = max(workspace, carver.used)
+        stages.append(Stage(fold, count * size, (pieces, out), (runs,), (count * H, OW * row, W * C, len(runs))))
     return Program(dtype, threads, stages, workspace)
 
 
-def _plan(pixels: int, weight_shape: Any) -> Dot:
-    """The product: every pixel's gradients with all filters."""
+def _plan(images: int, phase: Phase, x_shape: Any, weight_shape: Any, geometry: Any) -> Dot:
+    """The product of a phase of rows: the gradients of a column of windows with all filters."""
     O, KH, KW, C = weight_shape
-    size = KH * KW * C
+    windows, row = geometry.output_size(x_shape[1:3], (KH, KW))[1], KW * C
+    line = windows * row
+    taps = phase.positions[:, None] * row
     return Dot(
-        grid=one_to_one(pixels, O),
+        grid=Grid(images, phase.axis, Axis(windows, 1, (0,), windows), O),
         side_by_side=True,
-        targets=Places(0, 0, size, 0),
-        terms=np.arange(O, dtype=np.int64) * size,
+        targets=Places(phase.first * line, x_shape[1] * line, geometry.stride[0] * line, row),
+        terms=(taps + np.arange(O, dtype=np.int64) * (KH * row)).reshape(-1),
         column_step=1,
         group_step=0,
         groups=1,
-        columns=size,
+        columns=row,
     )
-
-
-def _rows(x_shape: Any, weight_shape: Any, geometry: Any) -> tuple[Array, int]:
-    """Which filter rows of which rows of windows fall onto each row of pixels.
-
-    Returns:
-        (H, 2): in the pieces of an image, where the first of them begins, and how many there are; and how far it is
-        from one to the next, which is the same everywhere. All in elements.
-    """
-    H = x_shape[1]
-    _, KH, KW, C = weight_shape
-    OH, OW = geometry.output_size(x_shape[1:3], (KH, KW))
-    stride, dilation = geometry.stride[0], geometry.dilation[0]
-    windows, row = OW * KH * KW * C, KW * C
-    # From one to the next, p grows by stride / gcd and i falls by dilation / gcd.
-    gcd = math.gcd(stride, dilation)
-    found = np.zeros((H, 2), np.int64)
-    for h in range(H):
-        fitting = [
-            ((h + geometry.padding[0] - p * dilation) // stride, p)
-            for p in range(KH)
-            if (h + geometry.padding[0] - p * dilation) % stride == 0
-        ]
-        inside = [i * windows + p * row for i, p in fitting if 0 <= i < OH]
-        found[h] = (inside[0], len(inside)) if inside else (0, 0)
-    return found, stride // gcd * row - dilation // gcd * windows
 
 
 def _runs(x_shape: Any, weight_shape: Any, geometry: Any) -> Array:
@@ -114,32 +100,30 @@ def _runs(x_shape: Any, weight_shape: Any, geometry: Any) -> Array:
         inside = [q for q in range(KW) if 0 <= left + q * dilation < W]
         for q in inside[:1] if dilation == 1 else inside:
             count = len(inside) if dilation == 1 else 1
-            found.append((j * KH * KW * C + q * C, (left + q * dilation) * C, count * C))
+            found.append(((j * KW + q) * C, (left + q * dilation) * C, count * C))
     return np.array(found, np.int64).reshape(-1, 3)
 
 
 @task_kernel
 def fold(worker, workers, numbers, zero):
-    """Add up the pieces that fall onto each pixel, from zero. Workers share the images.
+    """Add up the pieces that fall onto each pixel, from zero. Workers share the rows of pixels.
 
-    Floats: ``pieces (N, OH, OW, KH, KW, C)``; ``out (N, H, W, C)``, written.
-    Ints: ``rows (H, 2)``, see `_rows`; ``runs (runs, 3)``, see `_runs`.
-    Numbers: N, elements of an image's pieces, H, W·C, runs, elements between the pieces of a row of pixels.
+    Floats: ``pieces (rows, OW, KW, C)``; ``out (rows, W, C)``, written.
+    Ints: ``runs (runs, 3)``, see `_runs`.
+    Numbers: rows, elements of a row of pieces and of a row of ``out``, runs.
     """
     own = numbers + 8 * FIRST
     item = size_of(zero)
-    N, H, line = get(own), get(own + 16), get(own + 24) * item
-    rows, runs, step = get(numbers + 48), get(numbers + 56), get(own + 40) * item
-    for n in range(N * worker // workers, N * (worker + 1) // workers):
-        pieces, out = get(numbers) + n * get(own + 8) * item, get(numbers + 8) + n * H * line
-        zero_bytes(out, H * line)
-        for run in range(get(own + 32)):
-            place = runs + run * 24
-            source, target, count = pieces + get(place) * item, out + get(place + 8) * item, get(place + 16)
-            for h in range(H):
-                pieces_of_row = source + get(rows + h * 16) * item
-                for done in range(0, count * item, PANEL_BYTES):
-                    add_rows(
-                        pieces_of_row + done, step, count - done // item, get(rows + h * 16 + 8),
-                        target + h * line + done, zero,
-                    )  # fmt: skip
+    step, line = get(own + 8) * item, get(own + 16) * item
+    low, high = get(own) * worker // workers, get(own) * (worker + 1) // workers
+    zero_bytes(get(numbers + 8) + low * line, (high - low) * line)
+    while low < high:
+        after = min(high, low + ROWS)
+        for run in range(get(own + 24)):
+            place = get(numbers + 48) + run * 24
+            source, target = get(numbers) + get(place) * item, get(numbers + 8) + get(place + 8) * item
+            for row in range(low, after):
+                for done in range(0, get(place + 16) * item, PANEL_BYTES):
+                    left = get(place + 16) - done // item
+                    add_rows(source + row * step + done, 0, left, 1, target + row * line + done, zero)
+        low = after
