@@ -100,7 +100,7 @@ def choose(
             return winograd
     if kind == "weight_grad" and conv_few.fits(x_shape, weight_shape, geometry):
         return Choice("few pixels", "so many channels that sums would leave the cache: pixels as the inner dimension")
-    if kind != "input_grad" and conv_wide.neighbours(x_shape, weight_shape, geometry, dtype) > 1:
+    if kind != "input_grad" and conv_wide.neighbours(kind, x_shape, weight_shape, geometry, dtype) > 1:
         return Choice("wide", "few filters: neighbouring pixels fill a vector together")
     if conv_sliding.fits(kind, x_shape, weight_shape, geometry):
         return Choice("sliding", "stride 1: a pixel that is loaded meets a whole row of taps")
@@ -149,7 +149,7 @@ def possible(
         "direct": True,
         "sliding": conv_sliding.fits(kind, x_shape, weight_shape, geometry),
         "fold": kind == "input_grad" and geometry.groups == 1,
-        "wide": kind != "input_grad" and conv_wide.neighbours(x_shape, weight_shape, geometry, dtype) > 1,
+        "wide": kind != "input_grad" and conv_wide.neighbours(kind, x_shape, weight_shape, geometry, dtype) > 1,
         "few pixels": kind == "weight_grad" and geometry.groups == 1,
         "winograd F(2x2)": np.dtype(dtype) == np.float32 and conv_winograd.fits(weight_shape, geometry, dtype),
     }
