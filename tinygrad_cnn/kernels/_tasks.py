@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numba
@@ -40,6 +41,9 @@ FIRST = FLOATS + INTS
 
 OPERANDS = 6
 """Arrays that a program is called with, at most."""
+
+LEFT, RIGHT, BIAS, WORKSPACE, OUT, OUT_COLUMNS = range(OPERANDS)
+"""What they are in most programs: two factors, what is added, scratch memory, the result, sums of the right rows."""
 
 _NOWHERE = OPERANDS  # stands for address 0, to which the constant arrays' addresses are added
 _NO_ARRAY = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
@@ -96,6 +100,10 @@ class At(NamedTuple):
     offset: int = 0  # bytes
 
 
+NOWHERE = At(_NOWHERE)
+"""Address 0: an array that is absent."""
+
+
 class Stage(NamedTuple):
     """One run of a task kernel. An array is a place in an operand, or one that never changes: a table."""
 
@@ -110,6 +118,11 @@ MULTIPLY_ADDS = 16
 """Multiply-adds that take about as long as touching one element."""
 
 
+tracing: ContextVar[Callable[[Program, tuple[np.ndarray[Any, Any], ...]], None] | None]
+tracing = ContextVar("tracing", default=None)
+"""What is told of every program that runs in this thread, and its operands; None for nobody."""
+
+
 class Program:
     """Task kernels that run one after the other on the same arrays, prepared once for all calls of one shape.
 
@@ -117,12 +130,23 @@ class Program:
         dtype: float32 or float64, of all arrays that it will be called with.
         workers: number of shares that each stage's work is cut into.
         stages: what runs, in order.
-        workspace: elements of scratch memory that a caller must provide.
+        workspace: elements of scratch memory that a caller must provide, as the operand `WORKSPACE`.
+        writes: the operands that are results; they are written and not read.
+        spare: those of them that may be left out: at address 0, they are not written.
     """
 
-    def __init__(self, dtype: np.dtype[Any], workers: int, stages: Sequence[Stage], workspace: int) -> None:
-        self.workspace = workspace
-        self._workers = workers
+    def __init__(
+        self,
+        dtype: np.dtype[Any],
+        workers: int,
+        stages: Sequence[Stage],
+        workspace: int,
+        writes: tuple[int, ...] = (OUT, OUT_COLUMNS),
+        spare: tuple[int, ...] = (),
+    ) -> None:
+        self.dtype, self.workspace, self.stages = dtype, workspace, tuple(stages)
+        self.writes, self.spare = writes, spare
+        self.workers = workers
         self._zero = dtype.type(0)
         self._none = _NO_ARRAY[dtype]
         self._constants = [place for s in stages for place in (*s.floats, *s.ints) if not isinstance(place, At)]
@@ -146,12 +170,15 @@ class Program:
         Args:
             *arrays: the operands that the stages' places refer to, C-contiguous and of one dtype.
         """
+        listener = tracing.get()
+        if listener is not None:
+            listener(self, arrays)
         flat = [array.reshape(-1) for array in arrays]
         while len(flat) < OPERANDS:
             flat.append(self._none)
         for plan, work in self._launches:
             scratch = np.empty(OPERANDS + 1 + plan.size, np.int64)
-            launch.run(work, plan, self._workers, scratch, self._zero, *flat)
+            launch.run(work, plan, self.workers, scratch, self._zero, *flat)
 
 
 def _launches(stages: Sequence[Stage]) -> Iterator[tuple[int, int, int]]:

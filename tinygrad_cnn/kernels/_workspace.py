@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from . import _tasks
 from ._tasks import At
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-LEFT, RIGHT, BIAS, WORKSPACE, OUT, OUT_COLUMNS = map(At, range(6))
-"""The operands of every program: two factors, what is added, scratch memory, the result, sums of the right rows."""
+LEFT, RIGHT, BIAS = At(_tasks.LEFT), At(_tasks.RIGHT), At(_tasks.BIAS)
+WORKSPACE, OUT, OUT_COLUMNS = At(_tasks.WORKSPACE), At(_tasks.OUT), At(_tasks.OUT_COLUMNS)
 
 
 class Carver:

@@ -22,7 +22,7 @@ from ._dot import Dot, Places, dot_stages
 from ._outer import sum_rows_stage
 from ._tasks import FIRST, At, Program, Stage, task_kernel
 from ._workspace import LEFT, OUT_COLUMNS, RIGHT, Carver
-from .layout import transpose_matrix
+from .layout import transpose_stage
 
 MOST_PIXELS = 2048
 """Of all images together; a panel of them is then 256 KB."""
@@ -52,7 +52,7 @@ def weight_grad_program(
     padded, turned = carver.take(N, height, width, C), carver.take(O, pixels)
     stages = [
         Stage(pad_images, N * height * width * C, (LEFT, padded), (), (N, H, W * C, down, across * C)),
-        Stage(transpose_matrix, pixels * O, (RIGHT, turned), (), (pixels, O)),
+        transpose_stage(1, pixels, O, RIGHT, turned),
     ]
     if with_bias:
         stages.append(sum_rows_stage(pixels, O, RIGHT, OUT_COLUMNS))

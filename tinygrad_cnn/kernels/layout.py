@@ -9,31 +9,51 @@ of 12x12: 3 times as fast as element by element).
 
 from __future__ import annotations
 
-from numba import prange
+import functools
+from typing import Any
 
-from ._addresses import address, copy_element, get, size_of
+from ._addresses import copy_element, get, size_of
 from ._emitter import VECTOR_BYTES
-from ._jit import helper, kernel
+from ._jit import get_num_threads, helper
 from ._simd import transpose_block
-from ._tasks import FIRST, task_kernel
+from ._tasks import FIRST, At, Program, Stage, task_kernel
 
 STRIPE = 32
 """Columns of a matrix that are transposed at a time: two cache lines of float32, which are neighbours."""
 
 
-@kernel
-def transpose(x, out):
-    """``out[n, j, i] = x[n, i, j]`` for ``x (N, A, B)`` and ``out (N, B, A)``.
+def prepare(count: int, rows: int, columns: int, dtype: Any) -> Program:
+    """What transposes ``count`` matrices, on as many threads as there are now.
 
-    Threads share the stripes of `STRIPE` columns of all N matrices.
+    Returns:
+        ``run(x, out)`` writes ``x (count, rows, columns)`` to ``out (count, columns, rows)``.
     """
-    N, A, B = x.shape
-    zero, item = x.dtype.type(0), x.itemsize
+    return _prepare(count, rows, columns, dtype, get_num_threads())
+
+
+@functools.lru_cache(maxsize=512)
+def _prepare(count: int, rows: int, columns: int, dtype: Any, threads: int) -> Program:
+    return Program(dtype, threads, [transpose_stage(count, rows, columns, At(0), At(1))], 0, writes=(1,))
+
+
+def transpose_stage(count: int, rows: int, columns: int, source: At, target: At) -> Stage:
+    """The stage that transposes ``count`` matrices."""
+    return Stage(transpose, count * rows * columns, (source, target), (), (count, rows, columns))
+
+
+@task_kernel
+def transpose(worker, workers, numbers, zero):
+    """``out[n, j, i] = x[n, i, j]``. Workers share the stripes of `STRIPE` columns of all matrices.
+
+    Floats: ``x (N, A, B)``; ``out (N, B, A)``, written.
+    Numbers: N, A, B.
+    """
+    N, A, B = get(numbers + 8 * FIRST), get(numbers + 8 * FIRST + 8), get(numbers + 8 * FIRST + 16)
     stripes = (B + STRIPE - 1) // STRIPE
-    for stripe in prange(N * stripes):
-        place = stripe // stripes * A * B * item
+    for stripe in range(N * stripes * worker // workers, N * stripes * (worker + 1) // workers):
+        place = stripe // stripes * A * B * size_of(zero)
         low = stripe % stripes * STRIPE
-        turn(address(x) + place, address(out) + place, A, B, low, min(B, low + STRIPE), zero)
+        turn(get(numbers) + place, get(numbers + 8) + place, A, B, low, min(B, low + STRIPE), zero)
 
 
 @helper
@@ -50,17 +70,3 @@ def turn(source, target, A, B, low, high, zero):
             for row in range(min(lanes, A - i)):
                 for column in range(min(lanes, high - j)):
                     copy_element(here + (row * B + column) * item, there + (column * A + row) * item, zero)
-
-
-@task_kernel
-def transpose_matrix(worker, workers, numbers, zero):
-    """``out[j, i] = a[i, j]``. Workers share the columns of ``a``.
-
-    Floats: ``a (A, B)``; ``out (B, A)``, written.
-    Numbers: A, B.
-    """
-    A, B = get(numbers + 8 * FIRST), get(numbers + 8 * FIRST + 8)
-    stripes = (B + STRIPE - 1) // STRIPE
-    for stripe in range(stripes * worker // workers, stripes * (worker + 1) // workers):
-        low = stripe * STRIPE
-        turn(get(numbers), get(numbers + 8), A, B, low, min(B, low + STRIPE), zero)

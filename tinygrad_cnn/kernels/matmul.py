@@ -14,17 +14,16 @@ import functools
 from typing import Any
 
 import numpy as np
-from numba import prange
 
-from ._addresses import address
+from ._addresses import elements, get, size_of
 from ._blocks import one_to_one
 from ._dot import Dot, Places, dot_stages
-from ._jit import get_num_threads, kernel
+from ._jit import get_num_threads
 from ._outer import Outer, outer_stages, sum_rows_stage
 from ._rows import row_dot
-from ._tasks import MULTIPLY_ADDS, Program, Stage
-from ._workspace import LEFT, OUT_COLUMNS, Carver
-from .layout import transpose_matrix
+from ._tasks import FIRST, MULTIPLY_ADDS, Program, Stage, task_kernel
+from ._workspace import BIAS, LEFT, OUT, OUT_COLUMNS, RIGHT, Carver
+from .layout import transpose_stage
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -80,7 +79,10 @@ def _prepare(
     M, K = a_shape[::-1] if trans_a else a_shape
     L = b_shape[0] if trans_b else b_shape[1]
     if _has_few_rows(a_shape, trans_a, trans_b) and not with_sums:
-        return _FewRows(relu)
+        stage = Stage(
+            few_rows, M * K * L // MULTIPLY_ADDS, (LEFT, RIGHT, BIAS, OUT), (), (M, K, L, with_bias, relu)
+        )  # fmt: skip
+        return Program(dtype, threads, [stage], 0)
     if 0 in (M, K, L):
         return _Completed(None, False, relu)
     carver = Carver(dtype)
@@ -92,7 +94,7 @@ def _prepare(
     stages, left = summing, LEFT
     if trans_a:
         left = carver.take(M, K)
-        stages.append(Stage(transpose_matrix, M * K, (LEFT, left), (), (K, M)))
+        stages.append(transpose_stage(1, K, M, LEFT, left))
     terms = np.arange(K, dtype=np.int64)
     dot = Dot(
         one_to_one(M, K), side_by_side=True, targets=Places(0, 0, L, 0), terms=terms if trans_b else terms * L,
@@ -100,18 +102,6 @@ def _prepare(
     )  # fmt: skip
     stages += dot_stages(dot, dtype, threads, carver, with_bias, relu, left)
     return Program(dtype, threads, stages, carver.used)
-
-
-class _FewRows:
-    """`few_rows`, called like a `Program`."""
-
-    workspace = 0
-
-    def __init__(self, relu: bool) -> None:
-        self.relu = relu
-
-    def __call__(self, a: Array, b: Array, bias: Array, workspace: Array, out: Array, sums: Array) -> None:
-        few_rows.run(a.size * b.shape[0] // MULTIPLY_ADDS, a, b, bias, self.relu, out)
 
 
 class _Completed:
@@ -138,24 +128,21 @@ def _has_few_rows(a_shape: tuple[int, ...], trans_a: bool, trans_b: bool) -> boo
     return trans_b and not trans_a and 0 < a_shape[0] <= FEW_ROWS
 
 
-@kernel
-def few_rows(a, b, bias, relu, out):
+@task_kernel
+def few_rows(worker, workers, numbers, zero):
     """``out[m, l] = bias[l] + Σ_k a[m, k] · b[l, k]``, for so few m that packing ``b`` would cost more than it saves.
 
-    Every matrix element is read once, where it lies: one image through 9216→128 takes 0.12 ms instead of 0.5. The
-    threads share the rows of ``b``.
+    Every matrix element is read once, where it lies: one image through 9216→128 takes 0.12 ms instead of 0.5. Workers
+    share the rows of ``b``.
 
-    Args:
-        a: (M, K).
-        b: (L, K).
-        bias: (L,) or (0,).
-        relu: Replace negative elements by 0.
-        out: (M, L), written.
+    Floats: ``a (M, K)``; ``b (L, K)``; ``bias (L,)``; ``out (M, L)``, written.
+    Numbers: M, K, L, 1 if there is a bias, 1 for ReLU.
     """
-    M, K = a.shape
-    zero = out.dtype.type(0)
-    for l in prange(b.shape[0]):
-        start = bias[l] if bias.size else zero
+    own = numbers + 8 * FIRST
+    item = size_of(zero)
+    M, K, L = get(own), get(own + 8), get(own + 16)
+    for l in range(L * worker // workers, L * (worker + 1) // workers):
+        start = elements(get(numbers + 16), l, 1, zero)[0] if get(own + 24) else zero
         for m in range(M):
-            total = row_dot(address(a) + m * K * a.itemsize, address(b) + l * K * b.itemsize, K, zero) + start
-            out[m, l] = zero if relu and total <= 0 else total
+            total = row_dot(get(numbers) + m * K * item, get(numbers + 8) + l * K * item, K, zero) + start
+            elements(get(numbers + 24), m * L + l, 1, zero)[0] = zero if get(own + 32) and total <= 0 else total

@@ -92,7 +92,10 @@ def _prepare(
     column = _Columns(W, C, out_size[1], window, lanes(dtype))
     numbers = (N, H, W, C, *out_size, *window.numbers)
     work = N * C * (H * W + out_size[0] * out_size[1] * KH * KW)
+    writes: tuple[int, ...] = (2,)
+    spare: tuple[int, ...] = ()
     if kind == "forward":
+        writes, spare = (1, 2), (2,)
         stage = Stage(
             _in_width(window, max_rows, max_rows_of_large_windows), work, (At(0), At(1), At(2)), (),
             (*numbers, column.begin, column.end, column.read_and_written, KH * KW if relu else -1),
@@ -106,7 +109,7 @@ def _prepare(
     else:
         kernel = _in_width(window, add_up_rows, add_up_rows_of_large_windows)
         stage = Stage(kernel, work, (At(0), At(1), At(2)), (), numbers)
-    return Program(dtype, threads, [stage], 0)
+    return Program(dtype, threads, [stage], 0, writes, spare)
 
 
 def places_operand(places: Array, dtype: np.dtype[Any]) -> Array:
@@ -128,30 +131,30 @@ class _Columns(NamedTuple):
 
     width: int  # pixels of the image
     channels: int
-    count: int  # windows
+    windows: int
     window: Window
     lanes: int
 
     @property
     def begin(self) -> int:
         """The first window that has no pixel left of the image."""
-        return min(self.count, -(-self.window.padding[1] // self.window.stride[1]))
+        return min(self.windows, -(-self.window.padding[1] // self.window.stride[1]))
 
     @property
     def end(self) -> int:
         """The one after the last that has none right of it."""
-        return max(self.begin, min(self.count, self._fitting(self.width)))
+        return max(self.begin, min(self.windows, self._fitting(self.width)))
 
     @property
     def read_and_written(self) -> int:
         """Whole vectors of the image are read, and of the output written, before this window."""
-        return self._between(min(self.count + 1 - self._ahead, self._fitting(self.width + 1 - self._ahead)))
+        return self._between(min(self.windows + 1 - self._ahead, self._fitting(self.width + 1 - self._ahead)))
 
     @property
     def spread(self) -> int:
         """Whole vectors of the gradient are read, and of the image written, before this window."""
         one_after_the_other = self.window.stride[1] == self.window.size[1] and self.window.dilation[1] == 1
-        return self._between(self.count + 1 - self._ahead) if one_after_the_other else self.begin
+        return self._between(self.windows + 1 - self._ahead) if one_after_the_other else self.begin
 
     @property
     def _ahead(self) -> int:

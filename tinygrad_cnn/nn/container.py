@@ -6,15 +6,15 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from ..autograd.grad_mode import recording
 from .activation import ReLU
 from .conv import Conv2d
 from .linear import Linear
 from .module import Module, indent
 from .pooling import MaxPool2d
+from .replay import Replays
 
 N = TypeVar("N", bound="_Numbered")
-
-_TAKE_RELU_ALONG = (Conv2d, Linear)
 
 
 class _Numbered(Module):
@@ -99,8 +99,13 @@ class _Numbered(Module):
 class Sequential(_Numbered):
     """Modules that are called one after the other, each on the last one's output, as ``torch.nn.Sequential``.
 
-    A ``ReLU`` runs as one operation with the ``MaxPool2d`` after it, or else with the ``Conv2d`` or ``Linear`` before
-    it, unless one of the two has hooks or is of a subclass: the same bits, and fewer passes over memory.
+    A ``ReLU`` runs as one operation with the ``MaxPool2d`` after it, or else with the ``Conv2d``, ``Linear`` or
+    ``MaxPool2d`` before it, unless one of the two has hooks or is of a subclass: the same bits, and fewer passes over
+    memory.
+
+    Under ``no_grad`` or ``inference_mode``, layers of the kinds above, ``Flatten`` and those that do nothing in
+    evaluation run as one program from the second call on with an input of the same shape: the same bits again, without
+    the Python between the layers.
 
     Args:
         *args: modules, named "0", "1", ...; or one dictionary of modules by name.
@@ -111,6 +116,7 @@ class Sequential(_Numbered):
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
+        self._replays = Replays()
         if len(args) == 1 and isinstance(args[0], Mapping):
             for name, module in args[0].items():
                 self.register_module(name, module)
@@ -119,6 +125,11 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """Pass the input through every module in turn."""
+        if recording.get():
+            return self._in_turn(input)
+        return self._replays.run(self._all(), self._in_turn, input)
+
+    def _in_turn(self, input: Any) -> Any:
         layer: Any = None  # not called yet: a layer that takes a ReLU along, if one comes next
         relu: Any = None  # not called yet: a ReLU, after that layer or alone
         for module in self._modules.values():
@@ -130,7 +141,7 @@ class Sequential(_Numbered):
                 layer = relu = None
             else:
                 input = _called(layer, relu, input)
-                layer, relu = (module if kind in _TAKE_RELU_ALONG else None), (module if kind is ReLU else None)
+                layer, relu = (module if _takes_relu_along(kind, module) else None), (module if kind is ReLU else None)
                 if layer is None and relu is None:
                     input = module(input)  # type: ignore[misc]
         return _called(layer, relu, input)
@@ -160,6 +171,11 @@ def _called(layer: Any, relu: Any, input: Any) -> Any:
     if layer is None:
         return input if relu is None else relu(input)
     return layer(input) if relu is None else layer(input, activation="relu")
+
+
+def _takes_relu_along(kind: type[Module] | None, module: Any) -> bool:
+    """Whether a layer of this kind can apply the ReLU after it."""
+    return kind in (Conv2d, Linear) or (kind is MaxPool2d and not module.return_indices)
 
 
 def _every_window_sees_a_pixel(pool: Any) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import kernels
 from ..autograd import Op, Tensor
-from ..kernels._memory import LARGE, is_channels_last
+from ..kernels._memory import is_channels_last
 from . import buffers
 
 
@@ -25,7 +25,7 @@ class ToChannelsLast(Op):
         N, C, H, W = x.shape
         out = buffers.empty((N, H, W, C), x.dtype)
         if x.flags.carray and x.dtype.kind == "f":
-            kernels.layout.transpose.run(x.size, x.reshape(N, C, H * W), out.reshape(N, H * W, C))
+            kernels.layout.prepare(N, C, H * W, x.dtype)(x, out)
         else:
             np.copyto(out, x.transpose(0, 2, 3, 1))
         return out.transpose(0, 3, 1, 2)
@@ -40,8 +40,8 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def reshaped(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """``x.reshape(shape)``: a view where memory allows it, else a copy (of large images on all threads)."""
-    if x.ndim == 4 and x.size >= LARGE and x.dtype.kind == "f" and not x.flags.c_contiguous and is_channels_last(x):
+    """``x.reshape(shape)``: a view where memory allows it, else a copy (of channels-last images by a kernel)."""
+    if x.ndim == 4 and x.dtype.kind == "f" and not x.flags.c_contiguous and is_channels_last(x):
         try:
             return x.reshape(shape, copy=False)
         except TypeError:  # NumPy 2.0 cannot be asked
@@ -49,7 +49,7 @@ def reshaped(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         except ValueError:
             N, C, H, W = x.shape
             out = buffers.empty((N, C, H * W), x.dtype)
-            kernels.layout.transpose.run(x.size, nhwc(x).reshape(N, H * W, C), out)
+            kernels.layout.prepare(N, H * W, C, x.dtype)(nhwc(x), out)
             return out.reshape(shape)
     return x.reshape(shape)
 
