@@ -12,7 +12,7 @@ import pytest
 import tinygrad_cnn
 from tinygrad_cnn import Tensor, kernels, nn, optim
 from tinygrad_cnn.errors import ShapeError
-from tinygrad_cnn.nn import replay
+from tinygrad_cnn.ops import replay
 
 
 def network() -> nn.Sequential:
@@ -98,6 +98,7 @@ def test_kinds_of_layers(layers: Callable, dtype: type, programs: list[int]) -> 
         lambda: [nn.Conv2d(2, 4, 2, padding="same"), nn.ReLU()],
         lambda: [nn.MaxPool2d(2, return_indices=True)],
         lambda: [nn.MaxPool2d(5, ceil_mode=True), nn.Flatten(2)],
+        lambda: [nn.MaxPool2d([2, 2])],
         lambda: [nn.Flatten()],
         lambda: [nn.Identity()],
         list,

@@ -54,10 +54,17 @@ class _Walk:
                 if self.wanted is not None and edge not in self.wanted:
                     return
                 shapes = (target._array.shape,)
-            places = self.pending[target] = [None] * len(shapes)
+            if grad._array.shape != shapes[index]:
+                raise _wrong_shape(source, grad, shapes[index])
+            places = [None] * len(shapes)
+            places[index] = grad
+            self.pending[target] = places
+            if fresh:
+                self.owned.add(edge)
+            return
         current = places[index]
         if current is None:
-            expected = target.output_shapes[index] if isinstance(target, Op) else target._array.shape
+            expected = target.output_shapes[index]  # type: ignore[union-attr]  # a leaf has only one place
             if grad._array.shape != expected:
                 raise _wrong_shape(source, grad, expected)
             places[index] = grad

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, GraphError, ShapeError
+from .anomaly import inspect_call
 from .engine import edge_of
-from .grad_mode import enable_grad, no_grad, recording
+from .grad_mode import anomaly, enable_grad, no_grad, recording
 from .op import Op, Saved
 from .tensor import Tensor, View, wrap
 
@@ -171,7 +172,9 @@ class FunctionNode(Op):
         self.output_dtypes = tuple(t._array.dtype for t in made)
         self.edges = tuple(edge_of(t) if t is not None and t.requires_grad else None for t in tensors)
         outputs = [wrap(t._array) for t in made]
-        self._record(tensors, 0, tuple(outputs))
+        self._connect(tuple(outputs))
+        if anomaly.get():
+            inspect_call(self, tensors, tuple(outputs))
         self.saved = [None if t is None else self._kept(t, made) for t in self.ctx._to_save]
         return outputs
 

@@ -75,6 +75,8 @@ class Op:
 
     _inputs_to_save: ClassVar[tuple[tuple[int, int], ...]] = ()  # (input, bits of the inputs whose gradients read it)
 
+    _saves: ClassVar[bool] = False
+
     sequence: int = -1  # nodes are numbered in the order they are made, which is a topological order
     edges: tuple[Edge | None, ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
@@ -128,8 +130,6 @@ class Op:
                 else:
                     edges.append(None)
                 bit += bit
-            if needed:
-                node.edges = tuple(edges)
         else:
             for t in inputs:
                 arrays.append(None if t is None else t._array)
@@ -139,45 +139,55 @@ class Op:
         if type(result) is _ndarray:  # wrap(result), without a call
             outputs = _new(Tensor)
             outputs._array = result
+            outputs._view = outputs._version = None  # class defaults are found 10 times as slowly
         else:
             outputs = wrap(result) if type(result) is not tuple else tuple(map(wrap, result))
         if needed:
-            node._record(inputs, needed, outputs)
+            node.edges = tuple(edges)
+            if type(outputs) is Tensor:  # node._connect((outputs,)), without a call
+                node.sequence = _next_sequence()
+                node.output_shapes = (outputs._array.shape,)
+                outputs._node = node
+                outputs._index = 0
+                outputs._requires_grad = True
+            else:
+                node._connect(outputs)
+            if cls._saves:
+                node._save(inputs, needed, outputs)
+            if anomaly.get():
+                inspect_call(node, inputs, outputs)
         elif inference.get():
             _mark_inference(outputs)
         if cls.is_view:
             link_view(outputs, inputs[0], cls, static)  # type: ignore[arg-type]
         return outputs
 
-    def _record(self, inputs: tuple[Tensor | None, ...], needed: int, outputs: Any) -> None:
-        """Make this node part of the graph: number it, connect its outputs, save what backward declared."""
+    def _connect(self, outputs: tuple[Tensor, ...]) -> None:
+        """Make this node part of the graph: number it and connect its outputs."""
         self.sequence = _next_sequence()
-        if type(outputs) is not tuple:
-            outputs._node = self
-            outputs._requires_grad = True
-            self.output_shapes = (outputs._array.shape,)
-        else:
-            for index, output in enumerate(outputs):
-                if output._array.dtype.kind == "f":
-                    output._node, output._index, output._requires_grad = self, index, True
-            self.output_shapes = tuple(output._array.shape for output in outputs)
-        if self._inputs_to_save or self.saves_outputs:
-            saved: list[Saved | None] = []
-            edges = self.edges
-            for index, users in self._inputs_to_save:
-                t = inputs[index]
-                if t is None or not needed & users:
-                    saved.append(None)
-                    continue
-                version = t._version or t._counter()
-                saved.append((t._array, version, version[0], edges[index]))
-            for index in self.saves_outputs:
-                t = outputs[index] if type(outputs) is tuple else outputs
+        self.output_shapes = tuple(output._array.shape for output in outputs)
+        for index, output in enumerate(outputs):
+            if output._array.dtype.kind == "f":
+                output._node, output._index, output._requires_grad = self, index, True
+
+    def _save(self, inputs: tuple[Tensor | None, ...], needed: int, outputs: Any) -> None:
+        """Keep the arrays that backward declared, those inputs only whose users' gradients are wanted."""
+        saved: list[Saved | None] = []
+        edges = self.edges
+        for index, users in self._inputs_to_save:
+            t = inputs[index]
+            if t is None or not needed & users:
+                saved.append(None)
+                continue
+            version = t._version
+            if version is None:
                 version = t._counter()
-                saved.append((t._array, version, version[0], (None, index)))
-            self.saved = saved
-        if anomaly.get():
-            inspect_call(self, inputs, outputs)
+            saved.append((t._array, version, version[0], edges[index]))
+        for index in self.saves_outputs:
+            t = outputs[index] if type(outputs) is tuple else outputs
+            version = t._counter()
+            saved.append((t._array, version, version[0], (None, index)))
+        self.saved = saved
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -186,6 +196,7 @@ class Op:
             cls._inputs_to_save = tuple((i, sum(1 << user for user in users)) for i, users in wanted.items())
         else:
             cls._inputs_to_save = tuple((i, -1) for i in wanted)
+        cls._saves = bool(wanted or cls.saves_outputs)
 
     def needs(self, index: int) -> bool:
         """Whether the gradient for this input is wanted; backward may return None for the others."""

@@ -273,11 +273,12 @@ class Tensor(TensorMethods):
         Raises:
             GraphError: an inference tensor, which has none and so can never be saved for backward.
         """
-        if self._version is None:
+        version = self._version
+        if version is None:
             if self._inference:
                 raise GraphError("an inference tensor cannot be saved for backward; clone() it outside inference_mode")
-            self._version = [0]
-        return self._version
+            self._version = version = [0]
+        return version
 
     def _mark_written(self) -> None:
         """Count an in-place write, so that a graph that saved the old values will say so."""
@@ -309,6 +310,7 @@ def wrap(array: Any) -> Tensor:
     """A Tensor on this array: no copy, no check, no history.  NumPy scalars become 0-dimensional arrays."""
     tensor = _new(Tensor)
     tensor._array = array if type(array) is _ndarray else np.asarray(array)
+    tensor._view = tensor._version = None
     return tensor
 
 

@@ -38,7 +38,7 @@ def add_to(total: Array, array: Array) -> None:
     if total.size >= LARGE and total.dtype == array.dtype and total.dtype in ABSENT:
         views = flat_views(total, array)
     if views is None:
-        np.add(total, array, out=total)
+        np.add(total, array, total)
         return
     from . import elementwise
 

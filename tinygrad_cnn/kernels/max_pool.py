@@ -26,33 +26,11 @@ from numba import prange
 from ._addresses import elements, get, size_of, zero_bytes
 from ._emitter import lanes
 from ._jit import get_num_threads, helper, kernel
+from ._sizes import Pair, Window
 from ._tasks import FIRST, At, Program, Stage, TaskKernel, task_kernel
 from ._windows import add_winner, max_windows, spread_windows
 
-Pair = tuple[int, int]
 Array = np.ndarray[Any, np.dtype[Any]]
-
-MOST_IN_A_BYTE = 255
-"""Pixels in a window whose places, and the place that is none, fit into a byte."""
-
-
-class Window(NamedTuple):
-    """What slides over the image; pairs are (vertical, horizontal)."""
-
-    size: Pair
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The eight integers that kernels take."""
-        return (*self.size, *self.stride, *self.padding, *self.dilation)
-
-    @property
-    def place_dtype(self) -> np.dtype[Any]:
-        """The dtype of the places: uint8, or int32 for large windows."""
-        return np.dtype(np.uint8 if self.size[0] * self.size[1] <= MOST_IN_A_BYTE else np.int32)
 
 
 def prepare(

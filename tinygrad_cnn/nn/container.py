@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from ..autograd.grad_mode import recording
+from ..ops.replay import Replays
 from .activation import ReLU
 from .conv import Conv2d
 from .linear import Linear
 from .module import Module, indent
 from .pooling import MaxPool2d
-from .replay import Replays
+from .replay import situation
 
 N = TypeVar("N", bound="_Numbered")
 
@@ -127,7 +128,8 @@ class Sequential(_Numbered):
         """Pass the input through every module in turn."""
         if recording.get():
             return self._in_turn(input)
-        return self._replays.run(self._all(), self._in_turn, input)
+        found = situation(self._all())
+        return self._in_turn(input) if found is None else self._replays.run(self._in_turn, input, *found)
 
     def _in_turn(self, input: Any) -> Any:
         layer: Any = None  # not called yet: a layer that takes a ReLU along, if one comes next

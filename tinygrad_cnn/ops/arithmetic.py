@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from ..autograd import Op, Tensor, wrap
 from ..errors import DTypeError
 from ..kernels._memory import LARGE, flat_views
 from . import buffers
-from .broadcast import sum_to
+from .broadcast import sum_to, sum_to_input
 from .promotion import binary_operands
 
 _BOOLS = (bool, np.bool_)
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Add(Op):
@@ -30,10 +32,7 @@ class Add(Op):
         return np.add(a, b)
 
     def backward(self, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return (
-            sum_to(grad, self.input_shape(0)) if self.needs(0) else None,
-            sum_to(grad, self.input_shape(1)) if self.needs(1) else None,
-        )
+        return sum_to_input(self, 0, grad), sum_to_input(self, 1, grad)
 
 
 class Sub(Op):
@@ -44,7 +43,7 @@ class Sub(Op):
 
     def backward(self, grad: Tensor) -> tuple[Tensor | None, ...]:
         return (
-            sum_to(grad, self.input_shape(0)) if self.needs(0) else None,
+            sum_to_input(self, 0, grad),
             sum_to(Neg.apply(grad), self.input_shape(1)) if self.needs(1) else None,
         )
 
@@ -91,7 +90,7 @@ class Div(Op):
     def backward(self, grad: Tensor, a: Tensor | None, b: Tensor) -> tuple[Tensor | None, ...]:
         by_a = Div.apply(grad, b)
         return (
-            sum_to(by_a, self.input_shape(0)) if self.needs(0) else None,
+            sum_to_input(self, 0, by_a),
             None if a is None else sum_to(Neg.apply(Mul.apply(by_a, Div.apply(a, b))), self.input_shape(1)),
         )
 
@@ -124,7 +123,7 @@ class Remainder(Op):
         if a is not None and b is not None:
             quotient = div(a, b, rounding_mode="trunc" if self.truncate else "floor")
             by_b = sum_to(Neg.apply(Mul.apply(grad, quotient)), self.input_shape(1))
-        return sum_to(grad, self.input_shape(0)) if self.needs(0) else None, by_b
+        return sum_to_input(self, 0, grad), by_b
 
 
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -159,6 +158,23 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
         other = mul(other, alpha)
     a, b = binary_operands("sub", input, other)
     return Sub.apply(a, b)
+
+
+def operator(operation: type[Op], function: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
+    """``a + b`` and its kin: the function, or at once the operation where nothing is to promote, broadcast or refuse.
+
+    Most operands are floating-point Tensors of one dtype and shape. The checks would cost them as much as the sum.
+    """
+    apply = operation.apply
+
+    def operate(self: Any, other: Any) -> Tensor:
+        if isinstance(other, Tensor):
+            a, b = self._array, other._array
+            if a.dtype is b.dtype and (a.dtype is _FLOAT32 or a.dtype is _FLOAT64) and a.shape == b.shape:
+                return apply(self, other)
+        return function(self, other)
+
+    return operate
 
 
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:

@@ -83,8 +83,7 @@ class TensorMethods(ConversionMethods):
         """See ``add``."""
         return arithmetic.add(self, other, alpha=alpha)
 
-    def __add__(self: Any, other: Any) -> Tensor:
-        return arithmetic.add(self, other)
+    __add__ = arithmetic.operator(arithmetic.Add, arithmetic.add)
 
     def __radd__(self: Any, other: Any) -> Tensor:
         return arithmetic.add(other, self)
@@ -95,8 +94,7 @@ class TensorMethods(ConversionMethods):
 
     subtract = sub
 
-    def __sub__(self: Any, other: Any) -> Tensor:
-        return arithmetic.sub(self, other)
+    __sub__ = arithmetic.operator(arithmetic.Sub, arithmetic.sub)
 
     def __rsub__(self: Any, other: Any) -> Tensor:
         return arithmetic.sub(other, self)
@@ -117,8 +115,7 @@ class TensorMethods(ConversionMethods):
 
     multiply = mul
 
-    def __mul__(self: Any, other: Any) -> Tensor:
-        return arithmetic.mul(self, other)
+    __mul__ = arithmetic.operator(arithmetic.Mul, arithmetic.mul)
 
     def __rmul__(self: Any, other: Any) -> Tensor:
         return arithmetic.mul(other, self)
@@ -130,8 +127,7 @@ class TensorMethods(ConversionMethods):
     divide = div
     true_divide = div
 
-    def __truediv__(self: Any, other: Any) -> Tensor:
-        return arithmetic.div(self, other)
+    __truediv__ = arithmetic.operator(arithmetic.Div, arithmetic.div)
 
     def __rtruediv__(self: Any, other: Any) -> Tensor:
         return arithmetic.div(other, self)

@@ -7,20 +7,18 @@ other's adjoint, so every order of derivative exists.  Average pooling is linear
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import kernels
 from ..autograd import Op, Tensor, wrap
 from ..errors import ShapeError
+from ..kernels._sizes import Window
 from . import buffers
 from .activation import fused
 from .layout import channels_last, nchw, nhwc
 from .window import Pair, check_image, on_batch, pair
-
-if TYPE_CHECKING:
-    from ..kernels.max_pool import Window
 
 
 class MaxPool2d(Op):
@@ -291,7 +289,7 @@ def _window(name: str, kernel_size: Any, stride: Any, padding: Any, dilation: An
     """
     size = pair(name, "kernel_size", kernel_size, 1)
     step = size if stride is None or stride == [] or stride == () else pair(name, "stride", stride, 1)
-    window = kernels.max_pool.Window(size, step, pair(name, "padding", padding, 0), pair(name, "dilation", dilation, 1))
+    window = Window(size, step, pair(name, "padding", padding, 0), pair(name, "dilation", dilation, 1))
     for axis in (0, 1):
         span = window.dilation[axis] * (size[axis] - 1) + 1
         if window.padding[axis] > span // 2:
