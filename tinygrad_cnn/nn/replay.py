@@ -46,7 +46,7 @@ def situation(modules: Sequence[Any]) -> tuple[Hashable, list[np.ndarray]] | Non
             return None
         if kind is ReLU and module.inplace and before not in (Conv2d, Linear):
             return None
-        settings += [kind, of_kind(module)]
+        settings.append((kind, of_kind(module)))
         arrays += [p._array for p in module._parameters.values() if p is not None]
         before = kind
     found = tuple(settings)
