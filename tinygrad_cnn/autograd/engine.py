@@ -54,24 +54,18 @@ class _Walk:
                 if self.wanted is not None and edge not in self.wanted:
                     return
                 shapes = (target._array.shape,)
-            if grad._array.shape != shapes[index]:
-                raise _wrong_shape(source, grad, shapes[index])
-            places = [None] * len(shapes)
-            places[index] = grad
-            self.pending[target] = places
-            if fresh:
-                self.owned.add(edge)
-            return
-        current = places[index]
+            places = self.pending[target] = [None] * len(shapes)
+            current, expected = None, shapes[index]
+        else:
+            current = places[index]
+            # A leaf has only one place, so what has none of its gradients yet is a node.
+            expected = target.output_shapes[index] if current is None else current._array.shape  # type: ignore[union-attr]
+        if grad._array.shape != expected:
+            raise _wrong_shape(source, grad, expected)
         if current is None:
-            expected = target.output_shapes[index]  # type: ignore[union-attr]  # a leaf has only one place
-            if grad._array.shape != expected:
-                raise _wrong_shape(source, grad, expected)
             places[index] = grad
             if fresh:
                 self.owned.add(edge)
-        elif grad._array.shape != current._array.shape:
-            raise _wrong_shape(source, grad, current._array.shape)
         elif edge in self.owned and not self.create_graph:
             current._accumulate(grad)
         elif fresh and not self.create_graph and grad._array.dtype == current._array.dtype:
