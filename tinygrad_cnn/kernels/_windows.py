@@ -291,8 +291,8 @@ class _WindowEmitter(Emitter):
 
     @property
     def has_masks(self) -> bool:
-        """Whether the processor has masked loads and stores of places; AVX2 has them of 4 bytes."""
-        return VECTOR_BYTES == 64 or (VECTOR_BYTES == 32 and self.place_size == 4)
+        """Whether masked loads and stores of places are left to the compiler; AVX2 has them of 4 bytes only."""
+        return VECTOR_BYTES == 64 or self.place_size == 4
 
     def load_bytes(self, where: Any, count: Any) -> Any:
         """The first ``count`` places of one byte, fewer than all, in loads of powers of two; zeros beyond them."""
