@@ -156,8 +156,8 @@ class Emitter:
     def store_part(self, value: Any, where: Any, offset: int, part: Part) -> None:
         """Store the first lanes.
 
-        Without AVX-512 that is a half, a quarter ... of the vector, whatever the count is made of: the masked store of
-        AVX2 takes a Zen 3 core 12 cycles, and 6 of 8 lanes, in two stores, a sixth of that.
+        Without AVX-512 that is a half, a quarter ... of the vector, whatever the count is made of: AMD's cores make a
+        masked store of AVX2 out of dozens of steps.
         """
         if VECTOR_BYTES == 64:
             kind = ir.FunctionType(ir.VoidType(), [self.vector, POINTER, ir.IntType(32), part.mask.type])

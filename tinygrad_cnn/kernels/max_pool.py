@@ -207,13 +207,17 @@ def add_up_rows_of_large_windows(worker, workers, numbers, zero):
 
 
 @helper
+def _shapes(numbers):
+    """(H, W, C, OH, OW)."""
+    H, W, C = get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS)
+    return H, W, C, get(numbers + ROWS), get(numbers + COLUMNS)
+
+
+@helper
 def _share_max_rows(worker, workers, numbers, zero, number):
     """A worker's rows of windows. Windows inside the image differ by an offset only; those of 2x2 are unrolled."""
     item, place_item = size_of(zero), size_of(number)
-    H, W, C, OH, OW = (
-        get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS), get(numbers + ROWS),
-        get(numbers + COLUMNS),
-    )  # fmt: skip
+    H, W, C, OH, OW = _shapes(numbers)
     KH, KW, none = get(numbers + KH_AT), get(numbers + KW_AT), get(numbers + NONE)
     dh, dw = get(numbers + DILATION_DOWN), get(numbers + DILATION_ACROSS)
     window_step, row_step, column_step = get(numbers + ACROSS) * C * item, dh * W * C * item, dw * C * item
@@ -272,10 +276,7 @@ def _valid(start, size, dilation, limit):
 def _share_spread_rows(worker, workers, numbers, zero, number):
     """A worker's rows of windows, and the rows of pixels from each to the next."""
     item, place_item = size_of(zero), size_of(number)
-    H, W, C, OH, OW = (
-        get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS), get(numbers + ROWS),
-        get(numbers + COLUMNS),
-    )  # fmt: skip
+    H, W, C, OH, OW = _shapes(numbers)
     KH, KW, sh = get(numbers + KH_AT), get(numbers + KW_AT), get(numbers + DOWN)
     dh, dw = get(numbers + DILATION_DOWN), get(numbers + DILATION_ACROSS)
     window_step, row_step, column_step = get(numbers + ACROSS) * C * item, dh * W * C * item, dw * C * item
@@ -313,10 +314,7 @@ def _share_spread_rows(worker, workers, numbers, zero, number):
 def _share_add_up_rows(worker, workers, numbers, zero, number):
     """A worker's rows of pixels: row h is row p of the windows in row ``(h + pad − p·d) / s``, where s divides that."""
     item, place_item = size_of(zero), size_of(number)
-    H, W, C, OH, OW = (
-        get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS), get(numbers + ROWS),
-        get(numbers + COLUMNS),
-    )  # fmt: skip
+    H, W, C, OH, OW = _shapes(numbers)
     KH, KW, sh, sw = get(numbers + KH_AT), get(numbers + KW_AT), get(numbers + DOWN), get(numbers + ACROSS)
     rows = get(numbers + IMAGES) * H
     for row in range(rows * worker // workers, rows * (worker + 1) // workers):

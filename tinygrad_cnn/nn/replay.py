@@ -16,16 +16,14 @@ from .linear import Identity, Linear
 from .module import Module
 from .pooling import MaxPool2d
 
-_nothing = operator.attrgetter("training")
-
 _SETTINGS: dict[type[Module], Callable[[Module], Hashable]] = {
     Conv2d: operator.attrgetter("stride", "padding", "dilation", "groups"),
-    Linear: _nothing,
+    Linear: lambda module: None,
     ReLU: operator.attrgetter("inplace"),
     MaxPool2d: operator.attrgetter("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode"),
     Flatten: operator.attrgetter("start_dim", "end_dim"),
-    Dropout: _nothing,
-    Identity: _nothing,
+    Dropout: lambda module: None,
+    Identity: lambda module: None,
 }
 """What the result of a layer depends on beside its parameters."""
 

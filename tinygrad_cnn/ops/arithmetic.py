@@ -163,7 +163,7 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
 def operator(operation: type[Op], function: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
     """``a + b`` and its kin: the function, or at once the operation where nothing is to promote, broadcast or refuse.
 
-    Most operands are floating-point Tensors of one dtype and shape. The checks would cost them as much as the sum.
+    Most operands are floating-point Tensors of one dtype and shape. The checks would cost them half as much as the sum.
     """
     apply = operation.apply
 
