@@ -40,41 +40,54 @@ class _Walk:
         self.wanted = None if wanted is None else frozenset(wanted)
         self.needed: set[Op] | None = None  # the nodes between the roots and the wanted inputs
 
-    def deliver(self, edge: Edge, grad: Tensor, fresh: bool, source: Op | None) -> None:
-        """Add a gradient to what is pending at the edge's end."""
-        target, index = edge
-        places = self.pending.get(target)
-        if places is None:
-            if isinstance(target, Op):
-                if self.needed is not None and target not in self.needed:
-                    return
-                shapes = target.output_shapes
-                heapq.heappush(self.heap, (-target.sequence, target))
+    def deliver(
+        self, edges: Sequence[Edge | None], grads: Sequence[Tensor | None], fresh: bool, source: Op | None
+    ) -> None:
+        """Add each gradient to what is pending at its edge's end.
+
+        Args:
+            edges: where they go; None for a gradient that is not wanted.
+            grads: one per edge; None is a gradient of zeros.
+            fresh: whether nothing else refers to their arrays.
+            source: the node that they come from, None for those that the user gave.
+        """
+        pending, adds_in_place = self.pending, not self.create_graph
+        for edge, grad in zip(edges, grads):
+            if edge is None or grad is None:
+                continue
+            target, index = edge
+            places = pending.get(target)
+            if places is None:
+                if isinstance(target, Op):
+                    if self.needed is not None and target not in self.needed:
+                        continue
+                    shapes = target.output_shapes
+                    heapq.heappush(self.heap, (-target.sequence, target))
+                else:
+                    if self.wanted is not None and edge not in self.wanted:
+                        continue
+                    shapes = (target._array.shape,)
+                places = pending[target] = [None] * len(shapes)
+                current, expected = None, shapes[index]
             else:
-                if self.wanted is not None and edge not in self.wanted:
-                    return
-                shapes = (target._array.shape,)
-            places = self.pending[target] = [None] * len(shapes)
-            current, expected = None, shapes[index]
-        else:
-            current = places[index]
-            # A leaf has only one place, so what has none of its gradients yet is a node.
-            expected = target.output_shapes[index] if current is None else current._array.shape  # type: ignore[union-attr]
-        if grad._array.shape != expected:
-            raise _wrong_shape(source, grad, expected)
-        if current is None:
-            places[index] = grad
-            if fresh:
+                current = places[index]
+                # A leaf has only one place, so what has none of its gradients yet is a node.
+                expected = target.output_shapes[index] if current is None else current._array.shape  # type: ignore[union-attr]
+            if grad._array.shape != expected:
+                grad = _summed(grad, expected, source)
+            if current is None:
+                places[index] = grad
+                if fresh:
+                    self.owned.add(edge)
+            elif adds_in_place and edge in self.owned:
+                current._accumulate(grad)
+            elif adds_in_place and fresh and grad._array.dtype == current._array.dtype:
+                grad._accumulate(current)
+                places[index] = grad
                 self.owned.add(edge)
-        elif edge in self.owned and not self.create_graph:
-            current._accumulate(grad)
-        elif fresh and not self.create_graph and grad._array.dtype == current._array.dtype:
-            grad._accumulate(current)
-            places[index] = grad
-            self.owned.add(edge)
-        else:
-            places[index] = current + grad  # recorded if create_graph
-            self.owned.add(edge)
+            else:
+                places[index] = current + grad  # recorded if create_graph
+                self.owned.add(edge)
 
     def run(self) -> None:
         heap, pending = self.heap, self.pending
@@ -97,18 +110,16 @@ class _Walk:
                 raise
             if not self.retain_graph and node.saved:
                 node.saved = None
-            if type(results) is not tuple or len(results) != len(node.edges):
+            edges = node.edges
+            if type(results) is not tuple or len(results) != len(edges):
                 raise GraphError(
-                    f"{node.name()}: backward must return a tuple of {len(node.edges)} gradients, one per input, got "
+                    f"{node.name()}: backward must return a tuple of {len(edges)} gradients, one per input, got "
                     f"{len(results) if type(results) is tuple else type(results).__name__}"
                 )
             if anomaly.get():
                 raise_on_nan_gradient(node, results, saved)
-            fresh = node.makes_fresh_gradients
-            for edge, grad in zip(node.edges, results):
-                if edge is not None and grad is not None:
-                    self.deliver(edge, grad, fresh, node)
-            del grads, saved, results, grad  # what only this node needed is free before the next one runs
+            self.deliver(edges, results, node.makes_fresh_gradients, node)
+            del grads, saved, results  # what only this node needed is free before the next one runs
 
     def _owns(self, node: Op) -> bool:
         """Whether nothing but this walk refers, or may come to refer, to the gradient of the node's first output."""
@@ -151,9 +162,14 @@ class _Walk:
                 self.needed.add(node)
 
 
-def _wrong_shape(source: Op | None, grad: Tensor, expected: tuple[int, ...]) -> ShapeError:
+def _summed(grad: Tensor, expected: tuple[int, ...], source: Op | None) -> Tensor:
+    """The gradient of an input that the operation had broadcast."""
+    shape = grad._array.shape
+    fits = len(expected) <= len(shape) and all(size in (1, wide) for size, wide in zip(expected[::-1], shape[::-1]))
+    if source is not None and source.broadcasts and fits:
+        return grad._summed_to(expected)
     who = "backward" if source is None else source.name()
-    return ShapeError(f"{who}: returned a gradient of shape {tuple(grad.shape)}, expected {tuple(expected)}")
+    raise ShapeError(f"{who}: returned a gradient of shape {tuple(shape)}, expected {tuple(expected)}")
 
 
 def _run_hooks(hooks: dict[int, Any] | None, grad: Tensor | None) -> Tensor | None:
@@ -183,8 +199,7 @@ def _walk(
         walk.prune(roots)
     before = recording.set(create_graph)  # set_grad_enabled(create_graph), without a context object
     try:
-        for edge, gradient in zip(roots, gradients):
-            walk.deliver(edge, gradient, False, None)
+        walk.deliver(roots, gradients, False, None)
         walk.run()
     finally:
         recording.reset(before)

@@ -34,15 +34,20 @@ def flat_views(*arrays: Array) -> list[Array] | None:
 
 def add_to(total: Array, array: Array) -> None:
     """``total += array`` for arrays of one shape, on all threads where that is quicker."""
-    views = None
-    if total.size >= LARGE and total.dtype == array.dtype and total.dtype in ABSENT:
-        views = flat_views(total, array)
-    if views is None:
-        np.add(total, array, total)
+    size = total.size
+    if size == 1:
+        # NumPy takes 1.8 µs for one element in place (for two, 0.7), this 0.5; a float64 sum of two float32 numbers
+        # rounds to the same float32.
+        total.fill(total.item() + array.item())
         return
-    from . import elementwise
+    if size >= LARGE and total.dtype == array.dtype and total.dtype in ABSENT:
+        views = flat_views(total, array)
+        if views is not None:
+            from . import elementwise
 
-    elementwise.add.run(total.size, *views, views[0])
+            elementwise.add.run(size, *views, views[0])
+            return
+    np.add(total, array, total)
 
 
 def in_layout_of(model: Array, array: Array) -> Array:

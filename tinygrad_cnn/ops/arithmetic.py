@@ -12,7 +12,6 @@ from ..autograd import Op, Tensor, wrap
 from ..errors import DTypeError
 from ..kernels._memory import LARGE, flat_views
 from . import buffers
-from .broadcast import sum_to, sum_to_input
 from .promotion import binary_operands
 
 _BOOLS = (bool, np.bool_)
@@ -22,7 +21,10 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 class Add(Op):
     """a + b with broadcasting."""
 
-    def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    broadcasts = True
+
+    @staticmethod
+    def forward(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if a.size >= LARGE and a.shape == b.shape and a.dtype == b.dtype and a.dtype.kind == "f":
             out = buffers.empty_like(a)
             views = flat_views(out, a, b)
@@ -32,20 +34,17 @@ class Add(Op):
         return np.add(a, b)
 
     def backward(self, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return sum_to_input(self, 0, grad), sum_to_input(self, 1, grad)
+        return grad, grad
 
 
 class Sub(Op):
     """a - b with broadcasting."""
 
-    def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.subtract(a, b)
+    broadcasts = True
+    forward: Any = staticmethod(np.subtract)
 
     def backward(self, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return (
-            sum_to_input(self, 0, grad),
-            sum_to(Neg.apply(grad), self.input_shape(1)) if self.needs(1) else None,
-        )
+        return grad, Neg.apply(grad) if self.needs(1) else None
 
 
 class Neg(Op):
@@ -53,8 +52,7 @@ class Neg(Op):
 
     makes_fresh_gradients = True
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        return np.negative(x)
+    forward: Any = staticmethod(np.negative)
 
     def backward(self, grad: Tensor) -> tuple[Tensor]:
         return (Neg.apply(grad),)
@@ -63,36 +61,26 @@ class Neg(Op):
 class Mul(Op):
     """a * b with broadcasting."""
 
+    broadcasts = True
     saves_inputs = {0: (1,), 1: (0,)}  # noqa: RUF012  each factor is the other one's derivative
 
-    def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.multiply(a, b)
+    forward: Any = staticmethod(np.multiply)
 
     def backward(self, grad: Tensor, a: Tensor | None, b: Tensor | None) -> tuple[Tensor | None, ...]:
-        by_a = None if b is None else Mul.apply(grad, b)
-        by_b = None if a is None else Mul.apply(grad, a)
-        if a is not None and b is not None and a._array.shape == b._array.shape:  # nothing was broadcast
-            return by_a, by_b
-        return (
-            None if by_a is None else sum_to(by_a, self.input_shape(0)),
-            None if by_b is None else sum_to(by_b, self.input_shape(1)),
-        )
+        return None if b is None else Mul.apply(grad, b), None if a is None else Mul.apply(grad, a)
 
 
 class Div(Op):
     """a / b with broadcasting, floating point."""
 
+    broadcasts = True
     saves_inputs = {0: (1,), 1: (0, 1)}  # noqa: RUF012
 
-    def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.divide(a, b)
+    forward: Any = staticmethod(np.divide)
 
     def backward(self, grad: Tensor, a: Tensor | None, b: Tensor) -> tuple[Tensor | None, ...]:
         by_a = Div.apply(grad, b)
-        return (
-            sum_to_input(self, 0, by_a),
-            None if a is None else sum_to(Neg.apply(Mul.apply(by_a, Div.apply(a, b))), self.input_shape(1)),
-        )
+        return by_a, None if a is None else Neg.apply(Mul.apply(by_a, Div.apply(a, b)))
 
 
 class RoundedDiv(Op):
@@ -111,6 +99,7 @@ class RoundedDiv(Op):
 class Remainder(Op):
     """a - b * floor(a / b), or with ``truncate`` a - b * trunc(a / b); a step function of b between its kinks."""
 
+    broadcasts = True
     saves_inputs = {0: (1,), 1: (1,)}  # noqa: RUF012
     truncate: bool
 
@@ -122,8 +111,8 @@ class Remainder(Op):
         by_b = None
         if a is not None and b is not None:
             quotient = div(a, b, rounding_mode="trunc" if self.truncate else "floor")
-            by_b = sum_to(Neg.apply(Mul.apply(grad, quotient)), self.input_shape(1))
-        return sum_to_input(self, 0, grad), by_b
+            by_b = Neg.apply(Mul.apply(grad, quotient))
+        return grad, by_b
 
 
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -161,17 +150,20 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
 
 
 def operator(operation: type[Op], function: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
-    """``a + b`` and its kin: the function, or at once the operation where nothing is to promote, broadcast or refuse.
+    """``a + b`` and its kin: the function, or at once the operation where nothing is to promote or refuse.
 
-    Most operands are floating-point Tensors of one dtype and shape. The checks would cost them half as much as the sum.
+    Most operands are floating-point Tensors of one dtype. The checks would cost them half as much as the sum.
     """
     apply = operation.apply
 
     def operate(self: Any, other: Any) -> Tensor:
         if isinstance(other, Tensor):
-            a, b = self._array, other._array
-            if a.dtype is b.dtype and (a.dtype is _FLOAT32 or a.dtype is _FLOAT64) and a.shape == b.shape:
-                return apply(self, other)
+            dtype = self._array.dtype
+            if dtype is other._array.dtype and (dtype is _FLOAT32 or dtype is _FLOAT64):
+                try:
+                    return apply(self, other)
+                except ValueError:
+                    pass  # NumPy's, for shapes that cannot be broadcast: the function names them both
         return function(self, other)
 
     return operate

@@ -43,8 +43,3 @@ class SumTo(Op):
 def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The gradient of an operand of this shape, from the gradient of the broadcast result."""
     return grad if grad._array.shape == shape else SumTo.apply(grad, shape=shape)
-
-
-def sum_to_input(node: Op, index: int, grad: Tensor) -> Tensor | None:
-    """`sum_to` the shape of an input of a node; None if that input's gradient is not wanted."""
-    return sum_to(grad, node.input_shape(index)) if node.edges[index] is not None else None

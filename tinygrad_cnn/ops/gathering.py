@@ -9,7 +9,6 @@ import numpy as np
 from ..autograd import Op, Tensor, wrap
 from ..errors import DimError, DTypeError, ShapeError
 from . import arithmetic
-from .broadcast import sum_to
 from .cast import cast
 from .dims import wrap_dim
 from .indexing import Put, Take, TakeAdjoint
@@ -57,7 +56,7 @@ class ScatterSum(Op):
 class Scatter(Op):
     """x with the elements that ``Gather`` would read replaced by those of the second input (or by one number)."""
 
-    makes_fresh_gradients = True
+    broadcasts = makes_fresh_gradients = True
     saves_inputs = {2: (0, 1)}  # noqa: RUF012
     dim: int
 
@@ -70,7 +69,7 @@ class Scatter(Op):
         zero = wrap(np.zeros((), grad._array.dtype))
         return (
             Scatter.apply(grad, zero, index, dim=self.dim) if self.needs(0) else None,
-            sum_to(Gather.apply(grad, index, dim=self.dim), self.input_shape(1)) if self.needs(1) else None,
+            Gather.apply(grad, index, dim=self.dim) if self.needs(1) else None,
             None,
         )
 
@@ -78,7 +77,7 @@ class Scatter(Op):
 class MaskedFill(Op):
     """x where the mask is False, else the 0-dimensional value."""
 
-    makes_fresh_gradients = True
+    broadcasts = makes_fresh_gradients = True
     saves_inputs = {1: (0, 2)}  # noqa: RUF012
 
     def forward(self, x: np.ndarray, mask: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -93,9 +92,9 @@ class MaskedFill(Op):
         zero = wrap(np.zeros((), grad._array.dtype))
         grad_x = grad_value = None
         if self.needs(0):
-            grad_x = sum_to(MaskedFill.apply(grad, mask, zero), self.input_shape(0))
+            grad_x = MaskedFill.apply(grad, mask, zero)
         if self.needs(2):
-            grad_value = sum_to(MaskedFill.apply(grad, wrap(~mask._array), zero), ())
+            grad_value = MaskedFill.apply(grad, wrap(~mask._array), zero)
         return grad_x, None, grad_value
 
 

@@ -18,7 +18,6 @@ from ..autograd import Op, Tensor, wrap
 from ..autograd.grad_mode import recording
 from ..autograd.inplace import check_writable, write
 from ..errors import DimError, DTypeError, ShapeError
-from .broadcast import sum_to
 from .cast import cast
 from .creation import tensor
 from .inplace import as_source, assign
@@ -84,7 +83,7 @@ class TakeAdjoint(Op):
 class Put(Op):
     """x, any shape, with the elements at positions replaced by a value that broadcasts to what ``Take`` gives there."""
 
-    makes_fresh_gradients = True
+    broadcasts = makes_fresh_gradients = True
     saves_inputs = {2: (0, 1)}  # noqa: RUF012
     dims: tuple[int, ...]
 
@@ -97,7 +96,7 @@ class Put(Op):
         zero = wrap(np.zeros((), grad._array.dtype))
         return (
             Put.apply(grad, zero, index, dims=self.dims) if self.needs(0) else None,
-            sum_to(Take.apply(grad, index, dims=self.dims), self.input_shape(1)) if self.needs(1) else None,
+            Take.apply(grad, index, dims=self.dims) if self.needs(1) else None,
             None,
         )
 

@@ -13,7 +13,6 @@ import numpy as np
 from ..autograd import Op, Tensor
 from ..errors import DTypeError, ShapeError
 from .arithmetic import add, mul
-from .broadcast import sum_to
 from .cast import cast
 from .promotion import broadcast_shape
 
@@ -21,6 +20,7 @@ from .promotion import broadcast_shape
 class MatMul(Op):
     """a @ b of stacks of matrices, (..., N, K) @ (..., K, M), the leading dimensions broadcast."""
 
+    broadcasts = True
     saves_inputs = {0: (1,), 1: (0,)}  # noqa: RUF012
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -28,8 +28,8 @@ class MatMul(Op):
 
     def backward(self, grad: Tensor, a: Tensor | None, b: Tensor | None) -> tuple[Tensor | None, ...]:
         return (
-            None if b is None else sum_to(MatMul.apply(grad, b.transpose(-1, -2)), self.input_shape(0)),
-            None if a is None else sum_to(MatMul.apply(a.transpose(-1, -2), grad), self.input_shape(1)),
+            None if b is None else MatMul.apply(grad, b.transpose(-1, -2)),
+            None if a is None else MatMul.apply(a.transpose(-1, -2), grad),
         )
 
 

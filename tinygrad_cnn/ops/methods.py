@@ -36,6 +36,7 @@ from . import (
     selection,
 )
 from . import shape as shape_ops
+from .broadcast import sum_to
 from .promotion import is_comparable
 
 if TYPE_CHECKING:
@@ -1143,6 +1144,11 @@ class TensorMethods(ConversionMethods):
     def _accumulate(self: Any, other: Any) -> None:
         """Add another Tensor's numbers to this one's memory, unseen by the graph: how backward adds gradients up."""
         add_to(self._array, other._array)
+
+    def _summed_to(self: Any, shape: tuple[int, ...]) -> Tensor:
+        """The sum over the dimensions along which ``shape`` was broadcast to this Tensor's: what backward makes of a
+        gradient for a smaller operand."""
+        return sum_to(self, shape)
 
     def __len__(self: Any) -> int:
         return interop.length(self)

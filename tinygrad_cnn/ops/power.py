@@ -8,7 +8,6 @@ import numpy as np
 
 from ..autograd import Op, Tensor
 from .arithmetic import Mul, mul, refuse_two_bools, sub
-from .broadcast import sum_to
 from .elementwise import log
 from .promotion import binary_operands, check_fits
 from .selection import masked
@@ -17,6 +16,7 @@ from .selection import masked
 class Pow(Op):
     """base ** exponent with broadcasting."""
 
+    broadcasts = True
     saves_inputs = (0, 1)
     saves_outputs = (0,)
 
@@ -33,12 +33,12 @@ class Pow(Op):
             slope = Mul.apply(exponent, Pow.apply(base, sub(exponent, 1)))
             constant = exponent._array == 0
             slope = masked(constant, slope) if constant.any() else slope
-            by_base = sum_to(Mul.apply(grad, slope), self.input_shape(0))
+            by_base = Mul.apply(grad, slope)
         if self.needs(1):
             # 0 ** y is 0 for y > 0: no slope there, though log(0) is infinite.  At y = 0 PyTorch says 0 too.
             flat = np.logical_and(base._array == 0, exponent._array >= 0)
             slope = masked(flat, Mul.apply(out, log(base)))
-            by_exponent = sum_to(Mul.apply(grad, slope), self.input_shape(1))
+            by_exponent = Mul.apply(grad, slope)
         return by_base, by_exponent
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from ..autograd import Op, Tensor, wrap
 from ..errors import DTypeError
 from .arithmetic import Mul
-from .broadcast import sum_to
 from .promotion import as_operand, binary_operands, broadcast_shape, check_fits
 
 _ZERO = {np.dtype(kind): wrap(np.zeros((), kind)) for kind in (np.float32, np.float64)}
@@ -19,6 +18,7 @@ _HALF = {np.dtype(kind): wrap(np.full((), 0.5, kind)) for kind in (np.float32, n
 class Where(Op):
     """a where the condition (bool) holds, else b, with broadcasting."""
 
+    broadcasts = True
     saves_inputs = (0,)
 
     def forward(self, condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -28,14 +28,15 @@ class Where(Op):
         zero = _ZERO[grad._array.dtype]
         return (
             None,
-            sum_to(Where.apply(condition, grad, zero), self.input_shape(1)) if self.needs(1) else None,
-            sum_to(Where.apply(condition, zero, grad), self.input_shape(2)) if self.needs(2) else None,
+            Where.apply(condition, grad, zero) if self.needs(1) else None,
+            Where.apply(condition, zero, grad) if self.needs(2) else None,
         )
 
 
 class Extremum(Op):
     """max(a, b) or min(a, b) with broadcasting; NaN if one is NaN."""
 
+    broadcasts = True
     saves_inputs = (0, 1)
     largest: bool
 
@@ -48,8 +49,8 @@ class Extremum(Op):
         halves = Where.apply(wrap(a._array == b._array), Mul.apply(grad, _HALF[grad._array.dtype]), grad)
         loses_a, loses_b = (below, above) if self.largest else (above, below)
         return (
-            sum_to(masked(loses_a, halves), self.input_shape(0)) if self.needs(0) else None,
-            sum_to(masked(loses_b, halves), self.input_shape(1)) if self.needs(1) else None,
+            masked(loses_a, halves) if self.needs(0) else None,
+            masked(loses_b, halves) if self.needs(1) else None,
         )
 
 
