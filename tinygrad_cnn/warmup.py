@@ -45,7 +45,7 @@ def _differentiate(out: Tensor) -> None:
 def _convolutions(dtype: np.dtype[Any]) -> None:
     """Every algorithm of `kernels.conv`: its kernels are compiled when a program is prepared, not when it runs."""
     cases = (
-        (2, 1, 5, kernels.conv.Geometry(padding=(2, 2))),  # direct, sliding, wide, fold
+        (4, 1, 5, kernels.conv.Geometry(padding=(2, 2))),  # direct, sliding, wide, fold
         (32, 32, 3, kernels.conv.Geometry(padding=(1, 1))),  # Winograd
         (4, 4, 3, kernels.conv.Geometry(padding=(1, 1), groups=4)),  # depthwise
     )

@@ -61,7 +61,7 @@ def random_case(rng: np.random.Generator) -> Case:
             case = Case(images, pair(1, 11), channels, filters, (3, 3), padding=pair(0, 3))
         elif kind == "sliding":
             groups, taps = int(rng.choice([1, 1, 2])), int(rng.choice([3, 3, 5]))
-            channels, filters = (groups * int(c) for c in rng.integers(1, 37, 2))
+            channels, filters = (groups * int(c) for c in rng.permutation([rng.integers(1, 17), rng.integers(1, 37)]))
             size, kernel_size = (int(rng.integers(1, 12)), int(rng.integers(8, 41))), (int(rng.integers(1, 6)), taps)
             dilation = (int(rng.integers(1, 3)), 1)
             case = Case(images, size, channels, filters, kernel_size, (1, 1), pair(0, 3), dilation, groups)

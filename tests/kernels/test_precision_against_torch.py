@@ -21,7 +21,7 @@ DRAWS = 20
 SAME = Case(2, (12, 12), 64, 64, (3, 3), padding=(1, 1))
 CASES = {
     "direct": (SAME._replace(channels=16, filters=24), "direct", 2.0),
-    "sliding": (SAME._replace(channels=16, filters=24), "sliding", 2.0),
+    "sliding": (SAME._replace(channels=4, filters=4), "sliding", 2.0),
     "5x5": (Case(2, (14, 14), 6, 16, (5, 5)), None, 2.0),
     "strided": (Case(2, (13, 13), 16, 32, (3, 3), stride=(2, 2), padding=(1, 1)), None, 2.0),
     "1x1": (Case(2, (8, 8), 64, 128, (1, 1)), None, 2.0),

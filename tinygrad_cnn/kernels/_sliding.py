@@ -29,23 +29,21 @@ TAPS = (3, 5)
 REGISTERS = 32 if VECTOR_BYTES == 64 else 16
 
 
-def tile_pixels(taps: int, vectors: int) -> int:
+def tile_pixels(taps: int) -> int:
     """Rows of `sliding_tile`'s tile: the weights of a filter row and a pixel need registers too."""
-    return min(20, (REGISTERS - taps * vectors - 2) // vectors)
+    return min(20, REGISTERS - taps - 2)
 
 
-def tile_channels(vectors: int) -> int:
-    """Channels of `sliding_outer_tile`'s tile, which has ``taps`` rows for each.
+TILE_CHANNELS = 4 if REGISTERS == 32 else 3
+"""Channels of `sliding_outer_tile`'s tile, which has ``taps`` rows for each.
 
-    Fewer than would find room: the compiler keeps all pixels and gradients of a step in registers at once.
-    """
-    return max(1, (4 if REGISTERS == 32 else 3) // vectors)
+Fewer than would find room: the compiler keeps all pixels and gradients of a step in registers at once.
+"""
 
 
 @intrinsic(prefer_literal=True)
 def sliding_tile(
     typing_context: Any,
-    vectors: Any,
     taps: Any,
     x: Any,
     channel_step: Any,
@@ -62,51 +60,47 @@ def sliding_tile(
 ) -> Any:
     """`tile_pixels` neighbouring output pixels of one panel of filters.
 
-    ``sliding_tile(vectors, taps, x, …, columns)`` writes, for the pixels m and the columns l < ``columns``,
+    ``sliding_tile(taps, x, …, columns)`` writes, for the pixels m and the columns l < ``columns``,
 
         target[m][l] = max(floor, start[l] + Σ_{p < rows} Σ_{c < channels} Σ_{q < taps} x[p][c][m + q] · weights[…][l])
 
     Args:
-        vectors: Literal 1 or 2: vectors per row.
         taps: Literal, of `TAPS`: the filter's width.
         x: Address of the first pixel that the first output sees, of the first channel; its row's next pixels follow.
         channel_step: Bytes to the same pixel of the next channel.
         row_step: Bytes to the pixel below.
         rows: The filter's height.
         channels: Number of channels.
-        weights: Address of the ``(rows, channels, taps, vectors)`` packed panel.
+        weights: Address of the ``(rows, channels, taps)`` packed vectors.
         start: Address of the values that the sums start from.
         floor: Of the arrays' dtype; 0 for a fused ReLU, −inf for none. NaN passes.
         targets: Address of one int64 per pixel: bytes from ``target`` to where it is written, −1 if it is not wanted.
         target: Address.
-        dump: Address of a panel's row, where pixels that are not wanted go.
+        dump: Address of a vector, where pixels that are not wanted go.
         columns: How many columns to write, at least 1.
     """
-    if not isinstance(vectors, types.IntegerLiteral) or not isinstance(taps, types.IntegerLiteral):
+    if not isinstance(taps, types.IntegerLiteral):
         return None
-    width, KW = vectors.literal_value, taps.literal_value
-    pixels = tile_pixels(KW, width)
+    KW = taps.literal_value
+    pixels = tile_pixels(KW)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        x, channel_step, row_step, rows, channels, weights, start, floor, targets, target, dump, columns = args[2:]
-        emit = Emitter(builder, signature.args[9])
+        x, channel_step, row_step, rows, channels, weights, start, floor, targets, target, dump, columns = args[1:]
+        emit = Emitter(builder, signature.args[8])
 
         def one_channel(_: Any, state: list[Any]) -> list[Any]:
             place, panel, *sums = state
-            filters = [[emit.load(panel, (q * width + v) * VECTOR_BYTES) for v in range(width)] for q in range(KW)]
+            filters = [emit.load(panel, q * VECTOR_BYTES) for q in range(KW)]
             for k in range(pixels + KW - 1):
                 pixel = emit.spread(builder.add(place, emit.i64(k * emit.itemsize)))
                 for q in range(max(0, k - pixels + 1), min(KW, k + 1)):
-                    for v in range(width):
-                        cell = (k - q) * width + v
-                        sums[cell] = emit.fma(pixel, filters[q][v], sums[cell])
-            return [builder.add(place, channel_step), builder.add(panel, emit.i64(KW * width * VECTOR_BYTES)), *sums]
+                    sums[k - q] = emit.fma(pixel, filters[q], sums[k - q])
+            return [builder.add(place, channel_step), builder.add(panel, emit.i64(KW * VECTOR_BYTES)), *sums]
 
         def one_row(p: Any, state: list[Any]) -> list[Any]:
             return emit.loop(channels, [builder.add(x, builder.mul(p, row_step)), *state], one_channel)[1:]
 
-        begin = [emit.load(start, v * VECTOR_BYTES) for v in range(width)]
-        sums = emit.loop(rows, [weights, *begin * pixels], one_row)[1:]
+        sums = emit.loop(rows, [weights, *[emit.load(start)] * pixels], one_row)[1:]
         lowest = emit.splat(floor)
         sums = [emit.at_least(lowest, total) for total in sums]
         offsets = [emit.load_i64(targets, 8 * m) for m in range(pixels)]
@@ -114,15 +108,14 @@ def sliding_tile(
         places = [builder.select(w, builder.add(target, offset), dump) for w, offset in zip(wanted, offsets)]
 
         def store(parts: list[Part] | None) -> None:
-            for m, place in enumerate(places):
-                for v in range(width):
-                    emit.store_some(sums[m * width + v], place, v * VECTOR_BYTES, None if parts is None else parts[v])
+            for total, place in zip(sums, places):
+                emit.store_some(total, place, 0, None if parts is None else parts[0])
 
-        emit.full_or_part(columns, store, width)
+        emit.full_or_part(columns, store, 1)
         return context.get_dummy_value()
 
     arguments = (
-        vectors, taps, x, channel_step, row_step, rows, channels, weights, start, floor, targets, target, dump, columns
+        taps, x, channel_step, row_step, rows, channels, weights, start, floor, targets, target, dump, columns
     )  # fmt: skip
     return types.void(*arguments), generate
 
@@ -130,7 +123,6 @@ def sliding_tile(
 @intrinsic(prefer_literal=True)
 def sliding_outer_tile(
     typing_context: Any,
-    vectors: Any,
     taps: Any,
     x: Any,
     step: Any,
@@ -141,50 +133,41 @@ def sliding_outer_tile(
 ) -> Any:
     """Outer products of a row of pixels with a row of gradients, for all taps of a filter row, added to a tile.
 
-    ``sliding_outer_tile(vectors, taps, x, …, tile)``, for the taps q and `tile_channels` channels c:
+    ``sliding_outer_tile(taps, x, …, tile)``, for the taps q and `TILE_CHANNELS` channels c:
 
         tile[q][c][l] += Σ_{t < count} x[t][c] · rows[t − q][l]
 
     Args:
-        vectors: Literal 1 or 2: vectors per row of the tile.
         taps: Literal, of `TAPS`: the filter's width.
         x: Address of the first pixel's first channel of the tile; the others follow.
         step: Bytes from pixel to pixel.
-        rows: Address of the first of the ``(count, vectors)`` packed rows, which ``taps − 1`` others precede.
+        rows: Address of the first of ``count`` packed vectors, which ``taps − 1`` others precede.
         count: Pixels.
         zero: Any value of the arrays' dtype.
-        tile: Address of the ``(taps, tile_channels, panel_width)`` tile, read and written.
+        tile: Address of the ``(taps, TILE_CHANNELS, panel_width)`` tile, read and written: a vector of each row.
     """
-    if not isinstance(vectors, types.IntegerLiteral) or not isinstance(taps, types.IntegerLiteral):
+    if not isinstance(taps, types.IntegerLiteral):
         return None
-    width, KW = vectors.literal_value, taps.literal_value
-    channels = tile_channels(width)
+    KW = taps.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        x, step, rows, count, _, tile = args[2:]
-        emit = Emitter(builder, signature.args[6])
-        row_bytes = width * VECTOR_BYTES
+        x, step, rows, count, _, tile = args[1:]
+        emit = Emitter(builder, signature.args[5])
 
         def one_pixel(_: Any, state: list[Any]) -> list[Any]:
             pixel, row, *sums = state
-            grads = [[emit.load(row, v * VECTOR_BYTES - q * row_bytes) for v in range(width)] for q in range(KW)]
-            for c in range(channels):
+            grads = [emit.load(row, -q * VECTOR_BYTES) for q in range(KW)]
+            for c in range(TILE_CHANNELS):
                 value = emit.spread(builder.add(pixel, emit.i64(c * emit.itemsize)))
                 for q in range(KW):
-                    for v in range(width):
-                        cell = (q * channels + c) * width + v
-                        sums[cell] = emit.fma(value, grads[q][v], sums[cell])
-            return [builder.add(pixel, step), builder.add(row, emit.i64(row_bytes)), *sums]
+                    cell = q * TILE_CHANNELS + c
+                    sums[cell] = emit.fma(value, grads[q], sums[cell])
+            return [builder.add(pixel, step), builder.add(row, emit.i64(VECTOR_BYTES)), *sums]
 
-        places = [
-            ((q * channels + c) * VECTORS + v) * VECTOR_BYTES
-            for q in range(KW)
-            for c in range(channels)
-            for v in range(width)
-        ]
+        places = [cell * VECTORS * VECTOR_BYTES for cell in range(KW * TILE_CHANNELS)]
         sums = emit.loop(count, [x, rows, *(emit.load(tile, place) for place in places)], one_pixel)[2:]
         for value, place in zip(sums, places):
             emit.store(value, tile, place)
         return context.get_dummy_value()
 
-    return types.void(vectors, taps, x, step, rows, count, zero, tile), generate
+    return types.void(taps, x, step, rows, count, zero, tile), generate

@@ -1,4 +1,5 @@
-"""Direct convolution by filters that slide by one pixel (stride 1, 3 or 5 taps wide), on the tiles of `_sliding`.
+"""Direct convolution by filters that slide by one pixel (stride 1, 3 or 5 taps wide) and fill no more than a vector, on
+the tiles of `_sliding`.
 
 **Forward, input gradient.** A block of rows is copied into *planes*, one per channel: there the pixels of a channel lie
 side by side, rows one behind the other with KW − 1 pixels between them, so that a tile's pixels are at fixed distances
@@ -35,12 +36,12 @@ from ._blocks import (
     block_at,
     see,
 )
-from ._dot import FILTERS, GROUPS, MATRIX_BYTES, PANEL_BYTES, PER_GROUP, Dot, Places, pack, vectors_for
-from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
+from ._dot import FILTERS, GROUPS, MATRIX_BYTES, PANEL_BYTES, Dot, Places, pack
+from ._emitter import VECTOR_BYTES, lanes, panel_width
 from ._jit import helper
 from ._outer import Sums, block_pixels, chunks_and_splits, sum_stage
 from ._simd import lowest_of, transpose_block
-from ._sliding import TAPS, sliding_outer_tile, sliding_tile, tile_channels, tile_pixels
+from ._sliding import TAPS, TILE_CHANNELS, sliding_outer_tile, sliding_tile, tile_pixels
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, task_kernel
 from ._workspace import LEFT, OUT, RIGHT, Carver, round_up
 from .conv_direct import forward_grid, phases
@@ -55,12 +56,22 @@ CACHED_BYTES = 24 * 1024
 """Bytes of the pixels and packed gradients that all tiles of a weight gradient pass over: they stay in the L1 cache."""
 
 
-def fits(kind: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], geometry: Any) -> bool:
-    """Whether filters slide by one pixel, and along rows long enough to make up for the gaps between them."""
-    _, _, KW, group_channels = weight_shape
+def fits(kind: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], geometry: Any, dtype: Any) -> bool:
+    """Whether filters slide by one pixel, along rows that make up for the gaps between them, and fill one vector.
+
+    With two vectors of filters the direct tiles are better: they load two vectors and a pixel for two multiply-adds, and
+    with 16 registers sliding has room for 4 pixels only (2 with 5 taps). Forward, 2 cores of Zen 1, milliseconds:
+
+                           direct   sliding
+        8→8, 64 @32           1.5       1.3
+        32→32, 64 @16, ×4      17        20
+        64→64 5x5, 64 @16      44        71
+    """
+    filters, _, KW, group_channels = weight_shape
+    columns = group_channels if kind == "input_grad" else filters // geometry.groups
     row = x_shape[2] if kind == "input_grad" else geometry.output_size(x_shape[1:3], weight_shape[1:3])[1]
     slides = geometry.stride == (1, 1) and geometry.dilation[1] == 1 and KW in TAPS and row >= 4 * (KW - 1)
-    return slides and (kind != "weight_grad" or group_channels >= tile_channels(1))
+    return slides and columns <= lanes(dtype) and (kind != "weight_grad" or group_channels >= TILE_CHANNELS)
 
 
 def forward_program(
@@ -118,12 +129,11 @@ def _program(dot: Dot, dtype: Any, threads: int, with_bias: bool, relu: bool) ->
     grid = dot.grid
     vertical, horizontal = grid.vertical, grid.horizontal
     taps = len(horizontal.taps)
-    longest = tile_pixels(taps, 1)
-    panels = dot.groups * dot.panels(dtype)
+    longest = tile_pixels(taps)
     pitch = horizontal.reach(horizontal.pixels)
-    rows = _rows_of_block(dot, pitch, itemsize, threads, panels)
+    rows = _rows_of_block(dot, pitch, itemsize, threads)
     blocks = Blocks(grid, 1, rows, horizontal.pixels)
-    splits = panels if blocks.total < 2 * threads else 1
+    splits = dot.groups if blocks.total < 2 * threads else 1
     # An odd number of cache lines: neighbouring planes don't compete for the same places in the cache.
     plane = (round_up(vertical.reach(rows) * pitch + longest + taps, 16) // 16 | 1) * 16
     place = np.arange(round_up(rows * pitch, longest) + longest)
@@ -153,13 +163,13 @@ def _step(axis: Axis) -> int:
     return axis.taps[1] - axis.taps[0] if len(axis.taps) > 1 else 1
 
 
-def _rows_of_block(dot: Dot, pitch: int, itemsize: int, threads: int, panels: int) -> int:
+def _rows_of_block(dot: Dot, pitch: int, itemsize: int, threads: int) -> int:
     """Rows in a block: few enough for planes that stay in the cache, and for all threads to have work."""
     vertical = dot.grid.vertical
     rows = max(1, BLOCK // pitch)
     line = dot.grid.channels * pitch * itemsize
     rows = max(1, min(rows, PLANES_BYTES // line - (vertical.extent - 1)))
-    if panels < 2 * threads:
+    if dot.groups < 2 * threads:
         rows = max(1, min(rows, dot.grid.images * vertical.pixels // (2 * threads)))
     return -(-vertical.pixels // -(-vertical.pixels // rows))
 
@@ -176,22 +186,22 @@ MATRIX = BLOCKS_AT + _blocks.NUMBERS_BYTES
 def sliding_products(worker, workers, numbers, zero):
     """``out[n, i, j] = max(floor, start + Σ_{p,c,q} x[n, c, i + p, j + q] · panel[p, c, q, :])``, zeros around x.
 
-    A task is a block of rows and a range of panels; each worker takes neighbouring ones.
+    A task is a block of rows and a range of groups; each worker takes neighbouring ones.
 
-    Floats: ``source (N, H, W, C)``; ``panels (groups · panels per group, K, width)``, their terms ordered by filter
-    row, channel, tap; ``starts (groups · panels per group, width)``, what the sums start from; ``planes (workers, …)``,
-    scratch, a panel's row at the end; ``out``, written.
+    Floats: ``source (N, H, W, C)``; ``panels (groups, K, width)``, their terms ordered by filter row, channel, tap,
+    a vector of each; ``starts (groups, width)``, what the sums start from; ``planes (workers, …)``, scratch, a vector
+    at the end; ``out``, written.
     Ints: ``targets``, bytes from a block's first result to that of each place in its planes, −1 for those between rows;
     ``last (workers, tile)``, scratch.
     Numbers: first task, task after the last, those of the blocks, those of the matrix, number of blocks, parts that the
-    panels are cut into, 1 for ReLU, the filter's width and height, elements from a filter row to the next, from row to
+    groups are cut into, 1 for ReLU, the filter's width and height, elements from a filter row to the next, from row to
     row, from plane to plane, and of scratch per worker; elements of ``out`` from image to image and from row to row;
     most pixels of a tile.
     """
     own = numbers + 8 * FIRST
     item = size_of(zero)
     blocks, splits = get(own + COUNT), get(own + SPLITS)
-    panels = get(own + MATRIX + GROUPS) * get(own + MATRIX + PER_GROUP)
+    groups = get(own + MATRIX + GROUPS)
     planes = get(numbers + 24) + worker * get(own + SCRATCH) * item
     last = get(numbers + 56) + worker * get(own + LONGEST) * 8
     tasks = min(get(own + 8), blocks * splits) - get(own)
@@ -200,8 +210,8 @@ def sliding_products(worker, workers, numbers, zero):
         _fill_planes(own, image, row, rows, get(numbers), planes, zero)
         target = get(numbers + 32) + (image * get(own + OUT_IMAGE) + row * get(own + OUT_ROW)) * item
         split = task // blocks
-        for panel in range(panels * split // splits, panels * (split + 1) // splits):
-            _slide_panel(panel, rows, numbers, planes, target, last, zero)
+        for group in range(groups * split // splits, groups * (split + 1) // splits):
+            _slide_group(group, rows, numbers, planes, target, last, zero)
 
 
 @helper
@@ -247,34 +257,23 @@ def _turn_row(pixels, begin, end, channels, target, plane, zero):
         c += lane_count
 
 
-NARROW_3, WIDE_3, NARROW_5, WIDE_5 = tile_pixels(3, 1), tile_pixels(3, 2), tile_pixels(5, 1), tile_pixels(5, 2)
+PIXELS_3, PIXELS_5 = tile_pixels(3), tile_pixels(5)
 
 
 @helper
-def _pixels_of_tile(taps, vectors):
-    if taps == 3:
-        return NARROW_3 if vectors == 1 else WIDE_3
-    return NARROW_5 if vectors == 1 else WIDE_5
-
-
-@helper
-def _slide_panel(panel, rows, numbers, planes, target, last, zero):
-    """All tiles of a block for one panel of filters."""
+def _slide_group(group, rows, numbers, planes, target, last, zero):
+    """All tiles of a block for the filters of a group."""
     own = numbers + 8 * FIRST
     item = size_of(zero)
-    width = PANEL_BYTES // item
-    per_group, taps, height = get(own + MATRIX + PER_GROUP), get(own + TAP_COUNT), get(own + FILTER_HEIGHT)
+    taps, height, columns = get(own + TAP_COUNT), get(own + FILTER_HEIGHT), get(own + MATRIX + FILTERS)
     plane, pitch, row_step = get(own + PLANE) * item, get(own + PITCH), get(own + ROW_STEP) * item
     channels = get(own + BLOCKS_AT + CHANNELS) // get(own + MATRIX + GROUPS)
-    group, first = panel // per_group, panel % per_group * width
-    columns = get(own + MATRIX + FILTERS) - first
-    vectors = vectors_for(columns, zero)
-    weights = get(numbers + 8) + panel * height * channels * taps * PANEL_BYTES
-    start = get(numbers + 16) + panel * PANEL_BYTES
+    weights = get(numbers + 8) + group * height * channels * taps * PANEL_BYTES
+    start = get(numbers + 16) + group * PANEL_BYTES
     floor = zero if get(own + RELU) else lowest_of(zero)
-    goal = target + (group * get(own + MATRIX + FILTERS) + first) * item
+    goal = target + group * columns * item
     dump = planes + channels * get(own + MATRIX + GROUPS) * plane
-    pixels, end = _pixels_of_tile(taps, vectors), rows * pitch
+    pixels, end = PIXELS_3 if taps == 3 else PIXELS_5, rows * pitch
     place = 0
     while place < end - (taps - 1):
         x = planes + group * channels * plane + place * item
@@ -283,22 +282,10 @@ def _slide_panel(panel, rows, numbers, planes, target, last, zero):
             for m in range(pixels):
                 put(last + 8 * m, get(targets + 8 * m) if place + m < end else -1)
             targets = last
-        if taps == 3 and vectors == 1:
-            sliding_tile(
-                1, 3, x, plane, row_step, height, channels, weights, start, floor, targets, goal, dump, columns
-            )  # fmt: skip
-        elif taps == 3:
-            sliding_tile(
-                2, 3, x, plane, row_step, height, channels, weights, start, floor, targets, goal, dump, columns
-            )  # fmt: skip
-        elif vectors == 1:
-            sliding_tile(
-                1, 5, x, plane, row_step, height, channels, weights, start, floor, targets, goal, dump, columns
-            )  # fmt: skip
+        if taps == 3:
+            sliding_tile(3, x, plane, row_step, height, channels, weights, start, floor, targets, goal, dump, columns)
         else:
-            sliding_tile(
-                2, 5, x, plane, row_step, height, channels, weights, start, floor, targets, goal, dump, columns
-            )  # fmt: skip
+            sliding_tile(5, x, plane, row_step, height, channels, weights, start, floor, targets, goal, dump, columns)
         place += pixels
 
 
@@ -310,25 +297,23 @@ def weight_grad_program(
     groups, columns, itemsize = geometry.groups, O // geometry.groups, dtype.itemsize
     grid = forward_grid(x_shape, weight_shape, geometry)
     blocks = grid.cut(block_pixels(grid), itemsize, whole_rows=True)
-    width, vectors = panel_width(dtype), 1 if columns <= lanes(dtype) else VECTORS
-    together = tile_channels(vectors)
+    width, together = panel_width(dtype), TILE_CHANNELS
     per_row = -(-group_channels // together)  # tiles of a filter row
     tile = KW * together
     p, first, q, c = np.ix_(np.arange(KH), np.arange(per_row) * together, np.arange(KW), np.arange(together))
     channel = np.minimum(first, group_channels - together) + c  # the last tile begins in the one before it
     places = np.where(channel >= first, (p * KW + q) * group_channels + channel, -1).reshape(-1)
     size = KH * KW * group_channels
-    units, per_group = KH * per_row, -(-columns // width)
-    panels = groups * per_group
-    chunks, splits = chunks_and_splits(groups * units, tile * per_group * width * itemsize, blocks.total)
+    units = KH * per_row
+    chunks, splits = chunks_and_splits(groups * units, tile * width * itemsize, blocks.total)
     total = Sums(chunks, groups, columns, tile, places, column_step=size, group_step=columns * size)
     carver = Carver(dtype)
-    sums, column_sums = carver.take(total.size(dtype)), carver.take(chunks, panels, width)
+    sums, column_sums = carver.take(total.size(dtype)), carver.take(chunks, groups, width)
     pitch = blocks.width
-    pixel = min(grid.channels * itemsize, 64) + vectors * VECTOR_BYTES  # what a tile reads of one
+    pixel = min(grid.channels * itemsize, 64) + VECTOR_BYTES  # what a tile reads of one
     rows = min(blocks.rows, max(1, CACHED_BYTES // (pitch * pixel)))
     patch = round_up(blocks.patch_size, 64 // itemsize)
-    scratch = patch + (rows * pitch + KW - 1) * width
+    scratch = patch + (rows * pitch + KW - 1) * lanes(dtype)
     place = carver.take(threads, scratch)
     work = grid.pixels * size * O
     tasks = chunks * splits
@@ -337,8 +322,8 @@ def weight_grad_program(
         Stage(
             sliding_outer_products, min(step, tasks) * work // (tasks * MULTIPLY_ADDS),
             (LEFT, RIGHT, place, sums, column_sums), (),
-            (first, first + step, *blocks.numbers, blocks.total, groups, columns, per_group, per_row, units, chunks,
-             splits, group_channels, scratch, patch, KW, pitch, rows, _step(grid.vertical), vectors),
+            (first, first + step, *blocks.numbers, blocks.total, groups, columns, per_row, units, chunks, splits,
+             group_channels, scratch, patch, KW, pitch, rows, _step(grid.vertical)),
         )
         for first in range(0, tasks, step)
     ]  # fmt: skip
@@ -347,9 +332,9 @@ def weight_grad_program(
 
 
 (
-    OUTER_COUNT, OUTER_GROUPS, OUTER_COLUMNS, OUTER_PER_GROUP, PER_ROW, UNITS, CHUNK_COUNT, OUTER_SPLITS, GROUP_RUN,
-    OUTER_SCRATCH, OUTER_PATCH, WIDTH_OF_FILTER, OUTER_PITCH, PACKED_ROWS, FILTER_ROW_STEP, VECTOR_COUNT,
-) = range(MATRIX, MATRIX + 8 * 16, 8)  # fmt: skip
+    OUTER_COUNT, OUTER_GROUPS, OUTER_COLUMNS, PER_ROW, UNITS, CHUNK_COUNT, OUTER_SPLITS, GROUP_RUN, OUTER_SCRATCH,
+    OUTER_PATCH, WIDTH_OF_FILTER, OUTER_PITCH, PACKED_ROWS, FILTER_ROW_STEP,
+) = range(MATRIX, MATRIX + 8 * 14, 8)  # fmt: skip
 """Where the numbers of `sliding_outer_products` lie."""
 
 
@@ -360,22 +345,21 @@ def sliding_outer_products(worker, workers, numbers, zero):
     A task is a chunk and a range of units, a unit being a (group, filter row, tile of channels).
 
     Floats: ``x (N, H, W, C)``; ``grad (pixels, groups · columns)``; ``scratch (workers, …)``: a patch, packed
-    gradients; ``sums (chunks, units, panels per group, taps, channels of a tile, width)``, written; ``column_sums
-    (chunks, groups · panels per group, width)``, written: the chunk's sum of ``grad``.
-    Numbers: first task, task after the last, those of the blocks, number of blocks, groups, columns per group, panels
-    per group, tiles of a filter row, units per group, chunks, splits of the units, channels per group, elements of
-    scratch per worker, of these in the patch, the filter's width, pixels from row to row, rows packed at a time, rows
-    from one filter row to the next, vectors in a row of a panel.
+    gradients; ``sums (chunks, units, taps, channels of a tile, width)``, written; ``column_sums (chunks, groups,
+    width)``, written: the chunk's sum of ``grad``.
+    Numbers: first task, task after the last, those of the blocks, number of blocks, groups, columns per group, tiles of
+    a filter row, units per group, chunks, splits of the units, channels per group, elements of scratch per worker, of
+    these in the patch, the filter's width, pixels from row to row, rows packed at a time, rows from one filter row to
+    the next.
     """
     own = numbers + 8 * FIRST
     item = size_of(zero)
     blocks, chunks, splits = get(own + OUTER_COUNT), get(own + CHUNK_COUNT), get(own + OUTER_SPLITS)
-    units, panels = get(own + OUTER_GROUPS) * get(own + UNITS), get(own + OUTER_GROUPS) * get(own + OUTER_PER_GROUP)
-    tile = tile_channels_of(get(own + VECTOR_COUNT)) * get(own + WIDTH_OF_FILTER)
-    unit_bytes = get(own + OUTER_PER_GROUP) * tile * PANEL_BYTES
+    groups = get(own + OUTER_GROUPS)
+    units, unit_bytes = groups * get(own + UNITS), TILE_CHANNELS * get(own + WIDTH_OF_FILTER) * PANEL_BYTES
     patch = get(numbers + 16) + worker * get(own + OUTER_SCRATCH) * item
     at = own + BLOCKS_AT
-    line = get(at + IMAGE_COLUMNS) * get(own + OUTER_GROUPS) * get(own + OUTER_COLUMNS) * item
+    line = get(at + IMAGE_COLUMNS) * groups * get(own + OUTER_COLUMNS) * item
     read_line = get(own + OUTER_PITCH) * get(at + CHANNELS) * item
     read_image = read_line * (get(at + PATCH_HEIGHT) if get(at + PATCH_HEIGHT) else get(at + HEIGHT))
     for task in range(get(own) + worker, min(get(own + 8), chunks * splits), workers):
@@ -385,8 +369,8 @@ def sliding_outer_products(worker, workers, numbers, zero):
         zero_bytes(sums + low * unit_bytes, (high - low) * unit_bytes)
         totals = 0
         if split == 0:
-            totals = get(numbers + 32) + chunk * panels * PANEL_BYTES
-            zero_bytes(totals, panels * PANEL_BYTES)
+            totals = get(numbers + 32) + chunk * groups * PANEL_BYTES
+            zero_bytes(totals, groups * PANEL_BYTES)
         for block in range(blocks * chunk // chunks, blocks * (chunk + 1) // chunks):
             place = block_at(block, at)
             origin = see(at, place, get(numbers), patch, zero)
@@ -398,53 +382,32 @@ def sliding_outer_products(worker, workers, numbers, zero):
                     _add_rows_of_pixels(numbers, zero, x, count, right + i * line, low, high, sums, totals, patch)
 
 
-NARROW, WIDE = tile_channels(1), tile_channels(2)
-
-
-@helper
-def tile_channels_of(vectors):
-    """`tile_channels`, in a kernel."""
-    return NARROW if vectors == 1 else WIDE
-
-
 @helper
 def _add_rows_of_pixels(numbers, zero, x, count, right, low, high, sums, totals, patch):
     """Add the outer products of ``count`` rows of pixels to the units ``low`` to ``high``."""
     own = numbers + 8 * FIRST
     item = size_of(zero)
-    groups, columns, per_group = get(own + OUTER_GROUPS), get(own + OUTER_COLUMNS), get(own + OUTER_PER_GROUP)
-    per_row, units, taps, vectors = (
-        get(own + PER_ROW),
-        get(own + UNITS),
-        get(own + WIDTH_OF_FILTER),
-        get(own + VECTOR_COUNT),
-    )
-    together, channels = tile_channels_of(vectors), get(own + GROUP_RUN)
+    groups, columns, channels = get(own + OUTER_GROUPS), get(own + OUTER_COLUMNS), get(own + GROUP_RUN)
+    per_row, units, taps = get(own + PER_ROW), get(own + UNITS), get(own + WIDTH_OF_FILTER)
     pitch, step = get(own + OUTER_PITCH), get(own + BLOCKS_AT + CHANNELS) * item
     line = pitch * step * get(own + FILTER_ROW_STEP)
-    packed = patch + get(own + OUTER_PATCH) * item + (taps - 1) * vectors * VECTOR_BYTES
-    for panel in range(groups * per_group):
-        group, column = panel // per_group, panel % per_group * (PANEL_BYTES // item)
+    packed = patch + get(own + OUTER_PATCH) * item + (taps - 1) * VECTOR_BYTES
+    for group in range(groups):
         begin, end = max(low, group * units), min(high, (group + 1) * units)
         if not totals and begin >= end:
             continue
-        grads = right + (group * columns + column) * item
-        total = totals + panel * PANEL_BYTES if totals else 0
-        _pack_gradients(own, grads, count, columns - column, packed, total, zero)
-        tile = sums + (begin * per_group + panel % per_group) * taps * together * PANEL_BYTES
+        total = totals + group * PANEL_BYTES if totals else 0
+        _pack_gradients(own, right + group * columns * item, count, columns, packed, total, zero)
+        tile = sums + begin * taps * TILE_CHANNELS * PANEL_BYTES
         p, number = begin % units // per_row, begin % per_row
         for _ in range(begin, end):
-            channel = group * channels + min(number * together, channels - together)
+            channel = group * channels + min(number * TILE_CHANNELS, channels - TILE_CHANNELS)
             pixels = x + p * line + channel * item
-            if taps == 3 and vectors == 1:
-                sliding_outer_tile(1, 3, pixels, step, packed, count * pitch, zero, tile)
-            elif taps == 3:
-                sliding_outer_tile(2, 3, pixels, step, packed, count * pitch, zero, tile)
-            elif vectors == 1:
-                sliding_outer_tile(1, 5, pixels, step, packed, count * pitch, zero, tile)
+            if taps == 3:
+                sliding_outer_tile(3, pixels, step, packed, count * pitch, zero, tile)
             else:
-                sliding_outer_tile(2, 5, pixels, step, packed, count * pitch, zero, tile)
-            tile += per_group * taps * together * PANEL_BYTES
+                sliding_outer_tile(5, pixels, step, packed, count * pitch, zero, tile)
+            tile += taps * TILE_CHANNELS * PANEL_BYTES
             number += 1
             if number == per_row:
                 p, number = p + 1, 0
@@ -452,21 +415,17 @@ def _add_rows_of_pixels(numbers, zero, x, count, right, low, high, sums, totals,
 
 @helper
 def _pack_gradients(own, grads, count, columns, packed, total, zero):
-    """Pack a panel of ``count`` rows of gradients, KW − 1 rows of zeros before and between; add them to ``total``."""
-    taps, vectors, J = get(own + WIDTH_OF_FILTER), get(own + VECTOR_COUNT), get(own + BLOCKS_AT + IMAGE_COLUMNS)
-    row = vectors * VECTOR_BYTES
+    """Pack ``count`` rows of gradients in vectors, KW − 1 of zeros before and between; add them to ``total``."""
+    taps, J = get(own + WIDTH_OF_FILTER), get(own + BLOCKS_AT + IMAGE_COLUMNS)
     pixel = get(own + OUTER_GROUPS) * get(own + OUTER_COLUMNS) * size_of(zero)
-    gap = (taps - 1) * row
+    gap = (taps - 1) * VECTOR_BYTES
     zero_bytes(packed - gap, gap)
     target = packed
     for i in range(count):
         source = grads + i * J * pixel
         for j in range(J):
-            if vectors == 1:
-                copy_row(1, source + j * pixel, target + j * row, columns, zero)
-            else:
-                copy_row(2, source + j * pixel, target + j * row, columns, zero)
-        zero_bytes(target + J * row, gap)
-        target += J * row + gap
+            copy_row(1, source + j * pixel, target + j * VECTOR_BYTES, columns, zero)
+        zero_bytes(target + J * VECTOR_BYTES, gap)
+        target += J * VECTOR_BYTES + gap
         if total:
             add_rows(source, pixel, columns, J, total, zero)
