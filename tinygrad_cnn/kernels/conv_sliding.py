@@ -59,8 +59,8 @@ CACHED_BYTES = 24 * 1024
 def fits(kind: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], geometry: Any, dtype: Any) -> bool:
     """Whether filters slide by one pixel, along rows that make up for the gaps between them, and fill one vector.
 
-    With two vectors of filters the direct tiles are better: they load two vectors and a pixel for two multiply-adds, and
-    with 16 registers sliding has room for 4 pixels only (2 with 5 taps). Forward, 2 cores of Zen 1, milliseconds:
+    With two vectors of filters the direct tiles are better: they load a pixel and two vectors for two multiply-adds,
+    while sliding has room for 4 pixels only in 16 registers (2 with 5 taps). Forward, 2 cores of Zen 1, milliseconds:
 
                            direct   sliding
         8→8, 64 @32           1.5       1.3
