@@ -201,8 +201,8 @@ def parts(rounds: int) -> list[harness.Comparison]:
         return np.multiply(left, right)
 
     steps: dict[str, Callable[[], Any]] = {
-        "checks: promotion and broadcasting": lambda: binary_operands("mul", a, b),
-        "apply without recording (a node, NumPy, a Tensor)": lambda: Mul.apply(x, y),
+        "checks of mul(a, b), and of a * b if the dtypes differ": lambda: binary_operands("mul", a, b),
+        "apply to constants (a node, NumPy, a Tensor)": lambda: Mul.apply(x, y),
         "apply with recording and saving": lambda: Mul.apply(a, b),
         "all of a * b": lambda: a * b,
         "backward: saved arrays as Tensors": lambda: node.saved_tensors(False),

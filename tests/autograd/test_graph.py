@@ -30,6 +30,50 @@ def test_the_upstream_gradient(seed, n):
     assert x.grad.tolist() == [0] * n
 
 
+class Outer(Op):
+    """x + y, of any two shapes; without parameters, so ``forward`` can be static."""
+
+    broadcasts = True
+
+    @staticmethod
+    def forward(x, y):
+        return x + y
+
+    def backward(self, grad):
+        return grad, grad
+
+
+@pytest.mark.parametrize(("first", "second"), [((2, 1), (3,)), ((), (2, 3)), ((1, 1, 1), (2, 3)), ((2, 3), (2, 3))])
+def test_the_walk_sums_what_was_broadcast(first, second):
+    draw = np.random.default_rng(0)
+    x, y = (tg.tensor(draw.normal(size=shape), requires_grad=True) for shape in (first, second))
+    upstream = tg.tensor(draw.normal(size=np.broadcast_shapes(first, second)), requires_grad=True)
+    by_x, by_y = grad(Outer.apply(x, y), [x, y], upstream, create_graph=True)
+    assert (by_x.shape, by_y.shape) == (first, second)
+    assert by_x.sum().item() == pytest.approx(upstream.sum().item())
+    (again,) = grad(by_x.sum() + 2 * by_y.sum(), [upstream])  # the sum is recorded too
+    np.testing.assert_array_equal(again, np.full(upstream.shape, 3.0))
+
+
+def test_a_static_forward_needs_no_node_where_nothing_is_recorded():
+    x, y = leaf(1.0), leaf(2.0)
+    with tg.no_grad():
+        out = Outer.apply(x, y)
+    assert (out.tolist(), out.requires_grad, out.grad_fn) == ([3.0], False, None)
+    assert Outer.apply(x, y).grad_fn.name() == "OuterBackward"
+    with tg.inference_mode():
+        assert Outer.apply(x, y)._inference
+
+
+@given(first=st.floats(width=32), second=st.floats(width=32))
+def test_sums_of_one_element_round_as_numpys(first, second):
+    x = tg.tensor([1.0], requires_grad=True)
+    with np.errstate(all="ignore"):
+        (x * first + x * second).backward()
+        expected = np.float32(first) + np.float32(second)
+    np.testing.assert_array_equal(x.grad, np.array([expected]))
+
+
 def test_gradients_add_up_until_they_are_cleared():
     x = leaf(3.0)
     for expected in (6, 12, 18):

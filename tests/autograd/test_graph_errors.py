@@ -35,6 +35,22 @@ def give(*results):
     return Wrong.apply(leaf(3))
 
 
+def broadcasting(x: np.ndarray, result: Any) -> Any:
+    """The same of an operation that broadcasts its input to (2, 3)."""
+
+    class Widened(Op):
+        broadcasts = True
+
+        @staticmethod
+        def forward(x: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(x, (2, 3)).copy()
+
+        def backward(self, grad: Any) -> Any:
+            return (result,)
+
+    return Widened.apply(x)
+
+
 def hooked(result):
     x = leaf(3)
     x.register_hook(lambda grad: result)
@@ -156,6 +172,18 @@ ROWS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("too many gradients", lambda: give(None, None).sum().backward(), GraphError, "a tuple of 1 gradients.* got 2"),
     ("a list of gradients", lambda: give([None]).sum().backward(), GraphError, "must return a tuple .* got list"),
     ("gradient too small", lambda: give(tg.ones(2)).sum().backward(), ShapeError, r"Wrong.*\(2,\), expected \(3"),
+    (
+        "gradient that was not broadcast",
+        lambda: broadcasting(leaf(1, 3), tg.ones(2, 2)).sum().backward(),
+        ShapeError,
+        r"Widened.*\(2, 2\), expected \(1, 3\)",
+    ),
+    (
+        "gradient with too few dimensions",
+        lambda: broadcasting(leaf(1, 3), tg.ones(3)).sum().backward(),
+        ShapeError,
+        r"Widened.*\(3,\), expected \(1, 3\)",
+    ),
     ("shapes at one place", shape_at_a_place_reached_twice, ShapeError, r"WrongBackward: .*\(2,\), expected \(3,\)"),
     ("dtype at a leaf", dtype_at_a_leaf, DTypeError, "gradient of dtype .*float64 for a leaf of dtype .*float32"),
     ("hook shape", lambda: hooked(tg.ones(2)), ShapeError, r"hook: returned shape \(2,\) for a gradient of \(3,\)"),
