@@ -62,10 +62,10 @@ def fits(kind: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], geo
     With two vectors of filters the direct tiles are better: they load a pixel and two vectors for two multiply-adds,
     while sliding has room for 4 pixels only in 16 registers (2 with 5 taps). Forward, 2 cores of Zen 1, milliseconds:
 
-                           direct   sliding
-        8→8, 64 @32           1.5       1.3
-        32→32, 64 @16, ×4      17        20
-        64→64 5x5, 64 @16      44        71
+        64 images                            direct   sliding
+        8→8, 3x3 @32                            1.5       1.3
+        128→128 in 4 groups, 3x3 @16             17        20
+        64→64, 5x5 @16                           44        71
     """
     filters, _, KW, group_channels = weight_shape
     columns = group_channels if kind == "input_grad" else filters // geometry.groups
