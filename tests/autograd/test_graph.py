@@ -30,7 +30,7 @@ def test_the_upstream_gradient(seed, n):
     assert x.grad.tolist() == [0] * n
 
 
-class Outer(Op):
+class BroadcastSum(Op):
     """x + y, of any two shapes; without parameters, so ``forward`` can be static."""
 
     broadcasts = True
@@ -48,7 +48,7 @@ def test_the_walk_sums_what_was_broadcast(first, second):
     draw = np.random.default_rng(0)
     x, y = (tg.tensor(draw.normal(size=shape), requires_grad=True) for shape in (first, second))
     upstream = tg.tensor(draw.normal(size=np.broadcast_shapes(first, second)), requires_grad=True)
-    by_x, by_y = grad(Outer.apply(x, y), [x, y], upstream, create_graph=True)
+    by_x, by_y = grad(BroadcastSum.apply(x, y), [x, y], upstream, create_graph=True)
     assert (by_x.shape, by_y.shape) == (first, second)
     assert by_x.sum().item() == pytest.approx(upstream.sum().item())
     (again,) = grad(by_x.sum() + 2 * by_y.sum(), [upstream])  # the sum is recorded too
@@ -58,11 +58,11 @@ def test_the_walk_sums_what_was_broadcast(first, second):
 def test_a_static_forward_needs_no_node_where_nothing_is_recorded():
     x, y = leaf(1.0), leaf(2.0)
     with tg.no_grad():
-        out = Outer.apply(x, y)
+        out = BroadcastSum.apply(x, y)
     assert (out.tolist(), out.requires_grad, out.grad_fn) == ([3.0], False, None)
-    assert Outer.apply(x, y).grad_fn.name() == "OuterBackward"
+    assert BroadcastSum.apply(x, y).grad_fn.name() == "BroadcastSumBackward"
     with tg.inference_mode():
-        assert Outer.apply(x, y)._inference
+        assert BroadcastSum.apply(x, y)._inference
 
 
 @given(first=st.floats(width=32), second=st.floats(width=32))

@@ -55,8 +55,8 @@ class Op:
 
     ``backward`` receives one gradient per output (None for an output that got none, if there are several), then the
     saved inputs, then the saved outputs, each in the declared order.  Because it is written in operations on Tensors,
-    it can be differentiated again.  A ``forward`` that needs no parameter may be a static method: then uses that nobody
-    records, as most of those in backward, do without a node.
+    it can be differentiated again.  A ``forward`` that needs no parameter may be a static method: if it takes two
+    arrays, uses that nobody records, as most of those in backward, do without a node.
 
     Class attributes:
         saves_inputs: indices of the inputs that backward reads; or a mapping from such an index to the inputs whose
