@@ -141,14 +141,14 @@ THREAD_CASES = [
 ]
 
 
-def print_digests(*threads: int) -> None:
+def print_digests(cases: list[Case], *threads: int) -> None:
     """A line per number of threads: a digest of all results."""
     import hashlib
 
     for count in threads:
         kernels._jit.set_num_threads(count)
         digest = hashlib.sha256()
-        for case in THREAD_CASES:
+        for case in cases:
             arrays = filled(case, np.float32, seed=1)
             run(kernels.conv, case, arrays)
             for name in ("out", "out_x", "out_weight", "out_bias"):
@@ -158,7 +158,7 @@ def print_digests(*threads: int) -> None:
 
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     """In processes of 1, 2, 3 and 4 threads, whatever the number of cores."""
-    script = "from tests.kernels.test_conv_kernels import print_digests; print_digests(1, 2, 3, 4)"
+    script = "from tests.kernels.test_conv_kernels import *; print_digests(THREAD_CASES, 1, 2, 3, 4)"
     digests = python(script, NUMBA_NUM_THREADS="4").split()
     assert len(digests) == 4
     assert len(set(digests)) == 1
@@ -166,7 +166,7 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
 
 def test_bits_do_not_depend_on_the_cache(tmp_path: Path) -> None:
     """The process that compiles computes what the next one does, which finds the machine code."""
-    script = "from tests.kernels.test_conv_kernels import print_digests; print_digests(1)"
+    script = "from tests.kernels.test_conv_kernels import *; print_digests(THREAD_CASES[-1:], 1)"
     first, second = (python(script, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
     assert first == second
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -209,32 +210,42 @@ def test_fork_while_a_kernel_runs() -> None:
     python(script, NUMBA_NUM_THREADS="2")
 
 
-def test_second_process_compiles_nothing(tmp_path: Path) -> None:
-    compiled, faults = product_in_new_process(tmp_path)
+@pytest.fixture(scope="module")
+def filled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache that a first process leaves."""
+    folder = tmp_path_factory.mktemp("cache")
+    compiled, faults = product_in_new_process(folder)
     assert compiled > 0
     assert faults == 0
-    assert product_in_new_process(tmp_path) == [0, 0]
+    return folder
 
 
-def test_cache_folder_is_private(tmp_path: Path) -> None:
-    product_in_new_process(tmp_path)
-    (folder,) = (tmp_path / "tinygrad_cnn").rglob(_cache.key())
+@pytest.fixture
+def cache(filled_cache: Path, tmp_path: Path) -> Path:
+    """A copy of it, to break."""
+    return shutil.copytree(filled_cache, tmp_path / "cache")
+
+
+def test_second_process_compiles_nothing(cache: Path) -> None:
+    assert product_in_new_process(cache) == [0, 0]
+
+
+def test_cache_folder_is_private(filled_cache: Path) -> None:
+    (folder,) = (filled_cache / "tinygrad_cnn").rglob(_cache.key())
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
-@pytest.mark.parametrize("size", [0, 7, 100])
-def test_truncated_cache_file_is_replaced(tmp_path: Path, suffix: str, size: int) -> None:
+@pytest.mark.parametrize(("suffix", "size"), [("nbi", 0), ("nbi", 100), ("nbc", 7), ("nbc", 100)])
+def test_truncated_cache_file_is_replaced(cache: Path, suffix: str, size: int) -> None:
     """One warning, the right result, and the next process finds a whole cache again."""
-    product_in_new_process(tmp_path)
-    files = list(tmp_path.rglob(f"*.{suffix}"))
+    files = list(cache.rglob(f"*.{suffix}"))
     assert files
     for file in files:
         os.truncate(file, size)
-    compiled, faults = product_in_new_process(tmp_path)
+    compiled, faults = product_in_new_process(cache)
     assert compiled > 0
     assert faults == 1
-    assert product_in_new_process(tmp_path) == [0, 0]
+    assert product_in_new_process(cache) == [0, 0]
 
 
 def test_cache_that_is_no_folder(tmp_path: Path) -> None:
@@ -246,12 +257,11 @@ def test_cache_that_is_no_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs POSIX permissions")
-def test_cache_that_others_may_write_to(tmp_path: Path) -> None:
+def test_cache_that_others_may_write_to(cache: Path) -> None:
     """What lies in the cache is run, so a folder open to others is not used."""
-    product_in_new_process(tmp_path)
-    (folder,) = (tmp_path / "tinygrad_cnn").rglob(_cache.key())
+    (folder,) = (cache / "tinygrad_cnn").rglob(_cache.key())
     folder.chmod(0o777)
-    compiled, faults = product_in_new_process(tmp_path)
+    compiled, faults = product_in_new_process(cache)
     assert compiled > 0
     assert faults == 1
 

@@ -30,22 +30,33 @@ def test_importing_the_package_imports_no_numba_and_nothing_optional() -> None:
 
 
 def test_a_step_with_a_warm_cache_imports_no_compiler(tmp_path: Path) -> None:
-    """Numba's implementations of Python's and NumPy's functions are for compiling; they import SciPy, too."""
-    cold, *compiling = python(STEP, NUMBA_CACHE_DIR=str(tmp_path)).split()
-    warm, *loading = python(STEP, NUMBA_CACHE_DIR=str(tmp_path)).split()
-    assert int(cold) > 0
-    assert int(warm) == 0
-    for name in ("numba.np.linalg", "numba.cpython.unicode"):
-        assert name in compiling
-        assert name not in loading
+    """Numba's implementations of Python's and NumPy's functions are for compiling; they import SciPy, too.
 
-
-def test_what_is_not_in_the_cache_compiles_after_what_was(tmp_path: Path) -> None:
-    python(STEP, NUMBA_CACHE_DIR=str(tmp_path))
-    more = STEP + (
-        "x = tinygrad_cnn.ones(2, 3, 8, 8, dtype=tinygrad_cnn.float64, requires_grad=True)\n"
-        "F.avg_pool2d(x, 2).sum().backward()\n"
-        "assert (x.grad.numpy() == 0.25).all()\n"
-        "print(len(compiled))\n"
+    They are found again for what is not in the cache: here, a kernel in a new file.
+    """
+    file = tmp_path / "doubling.py"
+    file.write_text(
+        "from numba import prange\n"
+        "from tinygrad_cnn.kernels._jit import kernel\n"
+        "@kernel\n"
+        "def double(x):\n"
+        "    for i in prange(x.size):\n"
+        "        x[i] = 2 * max(x[i], 0)\n"
     )
-    assert int(python(more, NUMBA_CACHE_DIR=str(tmp_path)).split()[-1]) > 0
+    compiling = (
+        "import runpy\n"
+        f"double = runpy.run_path({str(file)!r})['double']\n"
+        "x = tinygrad_cnn.ones(3).numpy()\n"
+        "double(x)\n"
+        "assert x.tolist() == [2, 2, 2]\n"
+        "print(len(compiled), *sorted(sys.modules))\n"
+    )
+    python(STEP)  # fills the cache
+    warm, after = python(STEP + compiling).splitlines()
+    compiled, *modules = warm.split()
+    assert int(compiled) == 0
+    compiled, *modules_after = after.split()
+    assert int(compiled) == 1
+    for name in ("numba.np.linalg", "numba.cpython.unicode"):
+        assert name not in modules
+        assert name in modules_after

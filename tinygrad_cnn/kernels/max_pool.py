@@ -6,7 +6,6 @@ an int64 index into the image, eight times the memory, and on (N, C, H, W) memor
 
     forward     out[n, i, j, c] = max over (p, q) of x[n, i·s + p·d − pad, j·s + q·d − pad, c]
     input_grad  out[n, h, w, c] = Σ grad[n, i, j, c] over the windows (i, j) that (h, w) won
-    gather      out[n, i, j, c] = x at the place that won: input_grad's adjoint
 
 A NaN wins against everything, as in PyTorch. A ReLU before or after max pooling comes for free: where the maximum is 0
 or less, the output is 0 and *no* place wins, so the gradient goes nowhere.
@@ -21,11 +20,10 @@ import functools
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
 from ._addresses import elements, get, size_of, zero_bytes
 from ._emitter import lanes
-from ._jit import get_num_threads, helper, kernel
+from ._jit import get_num_threads, helper
 from ._sizes import Pair, Window
 from ._tasks import FIRST, At, Program, Stage, TaskKernel, task_kernel
 from ._windows import add_winner, max_windows, spread_windows
@@ -334,26 +332,3 @@ def _share_add_up_rows(worker, workers, numbers, zero, number):
                     grads = get(numbers) + (first + j) * C * item
                     places = get(numbers + 8) + (first + j) * C * place_item
                     add_winner(grads, places, p * KW + q, C, line + w * C * item, zero, number)
-
-
-@kernel
-def gather(x, places, KH, KW, sh, sw, ph, pw, dh, dw, out):
-    """Take from ``x`` what lies at the places that won.
-
-    Args:
-        x: (N, H, W, C).
-        places: (N, OH, OW, C), as "forward" wrote it.
-        KH, KW, sh, sw, ph, pw, dh, dw: Window, stride, padding, dilation.
-        out: (N, OH, OW, C), written; 0 for a window that lies in the padding altogether, or that no place won.
-    """
-    _, H, W, _ = x.shape
-    N, OH, OW, C = out.shape
-    for row in prange(N * OH):
-        n, i = row // OH, row % OH
-        for j in range(OW):
-            for c in range(C):
-                place = np.int64(places[n, i, j, c])
-                h = i * sh + place // KW * dh - ph
-                w = j * sw + place % KW * dw - pw
-                inside = place < KH * KW and 0 <= h < H and 0 <= w < W
-                out[n, i, j, c] = x[n, h, w, c] if inside else out.dtype.type(0)

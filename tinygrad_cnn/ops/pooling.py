@@ -70,7 +70,10 @@ class MaxPoolGrad(Op):
 
 
 class MaxPoolGather(Op):
-    """The pixels that won: x (N, C, H, W) and places (N, C, OH, OW), out like places."""
+    """The pixels that won, 0 where none did: x (N, C, H, W) and places (N, C, OH, OW), out like places.
+
+    Left to NumPy: only derivatives of derivatives come here.
+    """
 
     saves_inputs = (1,)
     makes_fresh_gradients = True
@@ -78,10 +81,12 @@ class MaxPoolGather(Op):
     size: Pair
 
     def forward(self, x: np.ndarray, places: np.ndarray) -> np.ndarray:
-        x, places = nhwc(x), nhwc(places)
-        out = buffers.empty(places.shape, x.dtype)
-        kernels.max_pool.gather.run(out.size * 4, x, places, *self.window.numbers, out)
-        return nchw(out)
+        N, C, H, W = x.shape
+        h, w = _positions(places, self.window)
+        won = (places < self.window.size[0] * self.window.size[1]) & (h >= 0) & (h < H) & (w >= 0) & (w < W)
+        index = nhwc(np.where(won, h * W + w, 0)).reshape(N, h.shape[2] * h.shape[3], C)
+        values = np.take_along_axis(nhwc(x).reshape(N, H * W, C), index, 1)
+        return np.where(won, nchw(values.reshape(N, *h.shape[2:], C)), x.dtype.type(0))
 
     def backward(self, grad: Tensor, places: Tensor) -> tuple[Tensor | None, ...]:
         return MaxPoolGrad.apply(channels_last(grad), places, window=self.window, size=self.size), None
@@ -189,11 +194,17 @@ def max_pool2d(
 
 def _indices(places: np.ndarray, window: Window, size: Pair) -> np.ndarray:
     """Places in windows (N, C, OH, OW) as indices h·W + w into the image, int64."""
+    h, w = _positions(places, window)
+    return h * size[1] + w
+
+
+def _positions(places: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Places in windows (N, C, OH, OW) as rows h and columns w of the image, int64."""
     p, q = np.divmod(places.astype(np.int64), window.size[1])
     i, j = np.arange(places.shape[2])[:, None], np.arange(places.shape[3])
     h = i * window.stride[0] + p * window.dilation[0] - window.padding[0]
     w = j * window.stride[1] + q * window.dilation[1] - window.padding[1]
-    return h * size[1] + w
+    return h, w
 
 
 def avg_pool2d(
