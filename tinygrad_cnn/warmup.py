@@ -75,6 +75,8 @@ def _elementwise(dtype: np.dtype[Any]) -> None:
     x = _random(dtype, 4, 4, 32, 32)  # small arrays are left to NumPy
     _differentiate(F.dropout(F.relu(x), 0.5))
     _differentiate((F.relu(x) + x).flatten(1))
+    F.relu(x.detach())
+    _differentiate(F.linear(x, _random(dtype, 32, 32), activation="relu"))
 
 
 def _batch_norm(dtype: np.dtype[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Run the kernels of convolution, matrix product and max pooling on arrays between pages that can't be accessed.
+"""Run the kernels of convolution, matrix product, max pooling and ReLU on arrays between pages without access.
 
 ``python -c "from tests.kernels.guard_pages import main; main()" 2000`` draws 2000 geometries. Each runs twice: with
 every array ending right before such a page, and with every array beginning right after one. An access outside kills the
@@ -79,6 +79,15 @@ def run_max_pool(rng: np.random.Generator, dtype: type, at_end: bool, seed: int)
     kernels.max_pool.prepare("input_grad", shape, (OH, OW), window, np.dtype(dtype))(arrays["out"], won, arrays["grad"])
 
 
+def run_relu(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:
+    """ReLU with bits and its gradient between guards."""
+    size = int(rng.integers(1, 100))
+    x, out = guarded({"x": (size,), "out": (size,)}, dtype, at_end, seed).values()
+    bits = Guarded((-(-size // 8),), np.uint8, at_end).array
+    kernels.elementwise.relu_with_bits(x, out, bits)
+    kernels.elementwise.where_bits(x, bits, out)
+
+
 def main() -> None:
     """Draw as many geometries as the first argument says."""
     count = int(sys.argv[1])
@@ -93,4 +102,5 @@ def main() -> None:
             run(kernels.conv, case, guarded(shapes, dtype, at_end, seed), algorithms)
             run_matmul(np.random.default_rng(seed), dtype, at_end, seed)
             run_max_pool(np.random.default_rng(seed), dtype, at_end, seed)
+            run_relu(np.random.default_rng(seed), dtype, at_end, seed)
     print(count)

@@ -24,12 +24,16 @@ def flat_views(*arrays: Array) -> list[Array] | None:
     """
     if all([a.flags.carray for a in arrays]):
         return [a.reshape(-1) for a in arrays]
-    first = arrays[0]
-    order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
+    order = memory_order(arrays[0])
     turned = [a.transpose(order) for a in arrays]
     if all([a.flags.carray for a in turned]):
         return [a.reshape(-1) for a in turned]
     return None
+
+
+def memory_order(array: Array) -> list[int]:
+    """The dimensions from the one with the largest steps in memory to the one with the smallest."""
+    return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
 
 
 def add_to(total: Array, array: Array) -> None:

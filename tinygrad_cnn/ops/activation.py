@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..autograd import Op, Tensor
+from ..autograd import Op, Tensor, is_grad_enabled
 from ..autograd.dtype import as_numpy_dtype
 from ..errors import DTypeError
-from ..kernels._memory import LARGE, flat_views
+from ..kernels._memory import LARGE, flat_views, memory_order
 from . import buffers
 from .arithmetic import Mul, Sub, add, mul
 from .cast import cast
@@ -61,6 +61,51 @@ class ReLUGrad(Op):
 
     def backward(self, upstream: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
         return ReLUGrad.apply(upstream, out), None
+
+
+class ReLUWithBits(Op):
+    """ReLU of a large array that keeps where it let elements through, a bit of each, and not its output.
+
+    In ``order`` the dimensions of x lie one after the other in memory, without gaps.
+    """
+
+    saves_outputs = (1,)
+    makes_fresh_gradients = True
+    overwrites_gradient = True
+    order: list[int]
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        turned = x.transpose(self.order)
+        out, bits = buffers.empty(turned.shape, x.dtype), buffers.empty((-(-x.size // 8),), np.dtype(np.uint8))
+        kernels.elementwise.relu_with_bits.run(x.size, turned.reshape(-1), out.reshape(-1), bits)
+        return out.transpose(np.argsort(self.order)), bits
+
+    def backward(self, grad: Tensor, _: None, bits: Tensor) -> tuple[Tensor]:
+        return (WhereBits.apply(grad, bits, order=self.order, in_place=self.owns_gradient),)
+
+
+class WhereBits(Op):
+    """grad where the bit that `ReLUWithBits` kept is 1, else 0; its own derivative by grad.
+
+    With ``in_place``, it is written over grad.
+    """
+
+    saves_inputs = (1,)
+    makes_fresh_gradients = True
+    order: list[int]
+    in_place: bool = False
+
+    def forward(self, grad: np.ndarray, bits: np.ndarray) -> np.ndarray:
+        turned = grad.transpose(self.order)
+        if not turned.flags.carray:
+            turned = out = turned.copy(order="C")  # it came in another layout
+        else:
+            out = turned if self.in_place else buffers.empty(turned.shape, grad.dtype)
+        kernels.elementwise.where_bits.run(grad.size, turned.reshape(-1), bits, out.reshape(-1))
+        return out.transpose(np.argsort(self.order))
+
+    def backward(self, upstream: Tensor, bits: Tensor) -> tuple[Tensor | None, ...]:
+        return WhereBits.apply(upstream, bits, order=self.order), None
 
 
 def fused(function: str, activation: str | None, plain: type[Op], with_relu: type[Op]) -> type[Op]:
@@ -144,7 +189,14 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """
     if input._array.dtype == np.bool_:
         raise DTypeError("relu: not defined for bool tensors")
-    return input.relu_() if inplace else ReLU.apply(input)
+    if inplace:
+        return input.relu_()
+    array = input._array
+    if array.size >= LARGE and array.dtype.kind == "f" and input.requires_grad and is_grad_enabled():
+        order = memory_order(array)
+        if array.transpose(order).flags.carray:
+            return ReLUWithBits.apply(input, order=order)[0]
+    return ReLU.apply(input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
