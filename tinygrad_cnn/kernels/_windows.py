@@ -164,7 +164,7 @@ def spread_windows(
 
             emit.repeat(sizes[0], KH, [], one_row)
 
-        emit.for_windows(count, whole, channels, one_vector)
+        emit.for_windows(count, whole, channels, one_vector, last_first=True)
         return context.get_dummy_value()
 
     arguments = (
@@ -216,11 +216,19 @@ class _WindowEmitter(Emitter):
         return self.builder.mul(channel, self.i64(self.place_size))
 
     def for_windows(
-        self, count: Any, whole: Any, channels: Any, one_vector: Callable[[Any, Any, Part | None], None]
+        self,
+        count: Any,
+        whole: Any,
+        channels: Any,
+        one_vector: Callable[[Any, Any, Part | None], None],
+        last_first: bool = False,
     ) -> None:
         """``one_vector(window, channel, part)`` for all windows, of which the first ``whole`` need no parts.
 
-        There the last vector comes first: where it goes on into a neighbour's first channels, these are written next.
+        There a window's last vector goes on into the first channels of what comes next in memory. If that is the next
+        window, it is written next. If it is a pixel of the same window, the last vector has to come first. Otherwise
+        the channels ascend: Zen 3 fetches ahead what is read in order, and takes half as long as from the last to the
+        first.
         """
         builder = self.builder
         last = builder.add(channels, self.i64(self.lanes - 1))
@@ -228,8 +236,10 @@ class _WindowEmitter(Emitter):
 
         def freely(window: Any, state: list[Any]) -> list[Any]:
             def at(v: Any, state: list[Any]) -> list[Any]:
-                remaining = builder.sub(builder.sub(vectors, self.i64(1)), v)
-                one_vector(window, builder.mul(remaining, self.i64(self.lanes)), None)
+                if last_first:
+                    first = builder.icmp_signed("==", v, self.i64(0))
+                    v = builder.sub(builder.select(first, vectors, v), self.i64(1))
+                one_vector(window, builder.mul(v, self.i64(self.lanes)), None)
                 return []
 
             return self.loop(vectors, state, at)
