@@ -2,7 +2,7 @@
 
     max_windows     out[j][c] = max over window j of pixel[c];  place[j][c] = which pixel that was; ReLU too if wanted
     spread_windows  pixel[c] = grad[j][c] where place[j][c] is this pixel of window j, else 0
-    add_winner      pixel[c] += grad[c] where place[c] is this pixel: for windows that overlap
+    sum_winners     pixel[c] = Σ grad[j][c] over the windows j that it won: for windows that overlap
 
 Written as vector code, because a compiler vectorises the loop over channels only from 8 or 16 channels on, and LeNet's
 first pooling layer has 6. There a vector holds 6 numbers and the first 2 of the next window, which is written next: so
@@ -20,6 +20,9 @@ from numba import types
 from numba.core import cgutils
 
 from ._emitter import VECTOR_BYTES, Emitter, Part, intrinsic
+
+BLOCK = 4
+"""Vectors of a pixel that `sum_winners` adds up at a time: windows are few, and each costs as much as a vector."""
 
 _int32 = ir.IntType(32)
 
@@ -175,28 +178,86 @@ def spread_windows(
 
 
 @intrinsic
-def add_winner(
-    typing_context: Any, grad: Any, places: Any, place: Any, channels: Any, out: Any, zero: Any, number: Any
+def sum_winners(
+    typing_context: Any,
+    grad: Any,
+    places: Any,
+    place: Any,
+    rows: Any,
+    row_step: Any,
+    row_places: Any,
+    columns: Any,
+    column_step: Any,
+    column_places: Any,
+    channels: Any,
+    out: Any,
+    zero: Any,
+    number: Any,
 ) -> Any:
-    """Add a window's gradient to its pixel number ``place`` where that won: ``channels`` values at each address."""
+    """Write the sum of the gradients that one pixel won, channel by channel.
+
+    It lies in ``rows`` x ``columns`` windows, in each at another place.
+
+    Args:
+        grad: Address of the first window's ``channels`` values.
+        places: Address of its places, `max_windows`'s.
+        place: The pixel's place in it.
+        rows, columns: Of windows, at least 0.
+        row_step, column_step: Windows from one to the next in memory.
+        row_places, column_places: What the pixel's place becomes larger by.
+        channels: At least 0.
+        out: Address of the pixel, written.
+        zero: Any value of the values' dtype.
+        number: Any value of the places' dtype, uint8 or int32.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        grad, places, place, channels, out = args[:5]
-        emit = _WindowEmitter(builder, signature.args[5], signature.args[6])
+        grad, places, place, rows, row_step, row_places, columns, column_step, column_places, channels, out = args[:11]
+        emit = _WindowEmitter(builder, signature.args[11], signature.args[12])
 
-        def one_vector(channel: Any, part: Part | None) -> None:
-            won = builder.icmp_signed(
-                "==", emit.load_places(builder.add(places, emit.place_bytes(channel)), part), emit.splat_place(place)
-            )
-            value = emit.load_some(builder.add(grad, emit.bytes(channel)), part)
-            pixel = builder.add(out, emit.bytes(channel))
-            total = builder.fadd(emit.load_some(pixel, part), builder.select(won, value, emit.constant(0)))
-            emit.store_some(total, pixel, 0, part)
+        def some_vectors(channel: Any, vectors: int, part: Part | None) -> None:
+            def one_row(i: Any, totals: list[Any]) -> list[Any]:
+                first_window = builder.mul(i, row_step)
+                first_place = builder.add(place, builder.mul(i, row_places))
 
-        emit.for_channels(channels, one_vector)
+                def one_window(j: Any, totals: list[Any]) -> list[Any]:
+                    here = emit.splat_place(builder.add(first_place, builder.mul(j, column_places)))
+                    window = builder.add(first_window, builder.mul(j, column_step))
+                    where = builder.add(builder.mul(window, channels), channel)
+                    values, winners = builder.add(grad, emit.bytes(where)), builder.add(places, emit.place_bytes(where))
+                    return [add_won(values, winners, v * emit.lanes, here, part, t) for v, t in enumerate(totals)]
+
+                return emit.loop(columns, totals, one_window)
+
+            totals = emit.loop(rows, [emit.constant(0)] * vectors, one_row)
+            for v, total in enumerate(totals):
+                emit.store_some(total, builder.add(out, emit.bytes(channel)), v * VECTOR_BYTES, part)
+
+        def add_won(values: Any, winners: Any, ahead: int, here: Any, part: Part | None, total: Any) -> Any:
+            value = emit.load_some(builder.add(values, emit.i64(ahead * emit.itemsize)), part)
+            winner = emit.load_places(builder.add(winners, emit.i64(ahead * emit.place_size)), part)
+            won = builder.icmp_signed("==", winner, here)
+            return builder.fadd(total, builder.select(won, value, emit.constant(0)))
+
+        def one_block(i: Any, state: list[Any]) -> list[Any]:
+            some_vectors(builder.mul(i, in_block), BLOCK, None)
+            return []
+
+        in_block = emit.i64(BLOCK * emit.lanes)
+        blocks = builder.sdiv(channels, in_block)
+        emit.loop(blocks, [], one_block)
+        done = builder.mul(blocks, in_block)
+        emit.for_channels(
+            builder.sub(channels, done),
+            lambda channel, part: some_vectors(builder.add(done, channel), 1, part),
+        )
         return context.get_dummy_value()
 
-    return types.void(grad, places, place, channels, out, zero, number), generate
+    arguments = (
+        grad, places, place, rows, row_step, row_places, columns, column_step, column_places, channels, out, zero,
+        number,
+    )  # fmt: skip
+    return types.void(*arguments), generate
 
 
 def _literal(kind: Any) -> int | None:

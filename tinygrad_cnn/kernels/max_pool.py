@@ -17,6 +17,7 @@ summed in the same order.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,8 +26,8 @@ from ._addresses import elements, get, size_of, zero_bytes
 from ._emitter import lanes
 from ._jit import get_num_threads, helper
 from ._sizes import Pair, Window
-from ._tasks import FIRST, At, Program, Stage, TaskKernel, task_kernel
-from ._windows import add_winner, max_windows, spread_windows
+from ._tasks import FIRST, FLOATS, At, Program, Stage, TaskKernel, task_kernel
+from ._windows import max_windows, spread_windows, sum_winners
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -84,7 +85,8 @@ def _prepare(
         )  # fmt: skip
     else:
         kernel = _in_width(window, add_up_rows, add_up_rows_of_large_windows)
-        stage = Stage(kernel, work, (At(0), At(1), At(2)), (), numbers)
+        tables = tuple(_around(side, out_size[i], *(pair[i] for pair in window)) for i, side in enumerate((H, W)))
+        stage = Stage(kernel, work, (At(0), At(1), At(2)), tables, (*numbers, *_steps(window)))
     return Program(dtype, threads, [stage], 0, writes, spare)
 
 
@@ -96,6 +98,28 @@ def places_operand(places: Array, dtype: np.dtype[Any]) -> Array:
 
 def _in_width(window: Window, narrow: TaskKernel, wide: TaskKernel) -> TaskKernel:
     return narrow if window.place_dtype.itemsize == 1 else wide
+
+
+def _around(side: int, windows: int, size: int, stride: int, padding: int, dilation: int) -> Array:
+    """Which windows see a pixel, along one side of the image: (side, 3) int64.
+
+    Columns: how many windows do; the pixel's place in the one where that is smallest; the number of this window. From
+    one to the next of them the place grows and the number falls, by `_steps`.
+    """
+    pixel, place = np.arange(side)[:, None], np.arange(size)
+    distance = pixel + padding - place * dilation  # of a window's first pixel from the border
+    sees = (distance >= 0) & (distance % stride == 0) & (distance // stride < windows)
+    first = sees.argmax(axis=1)
+    number = np.take_along_axis(distance, first[:, None], 1)[:, 0] // stride
+    return np.ascontiguousarray(np.stack([sees.sum(axis=1), first, number], axis=1), np.int64)
+
+
+def _steps(window: Window) -> tuple[int, ...]:
+    """From window to window that see a pixel: by how much its place grows and the window's number falls, both ways."""
+    divisors = [math.gcd(stride, dilation) for stride, dilation in zip(window.stride, window.dilation)]
+    places = (stride // divisor for stride, divisor in zip(window.stride, divisors))
+    numbers = (dilation // divisor for dilation, divisor in zip(window.dilation, divisors))
+    return (*places, *numbers)
 
 
 class _Columns(NamedTuple):
@@ -151,6 +175,7 @@ class _Columns(NamedTuple):
     DILATION_ACROSS, BEGIN, END, WHOLE, NONE,
 ) = range(8 * FIRST, 8 * (FIRST + 18), 8)  # fmt: skip
 COVERED = NONE
+PLACES_DOWN, PLACES_ACROSS, WINDOWS_UP, WINDOWS_BACK = range(BEGIN, BEGIN + 8 * 4, 8)
 """Where the numbers of the task kernels lie."""
 
 
@@ -193,7 +218,7 @@ def spread_rows_of_large_windows(worker, workers, numbers, zero):
 def add_up_rows(worker, workers, numbers, zero):
     """Give every window's gradient to the pixel that won it. Workers share the rows of pixels.
 
-    Floats: as in `spread_rows`. Numbers: the first 14 of `max_rows`.
+    Floats: as in `spread_rows`. Ints: `_around` of rows and of columns. Numbers: the first 14 of `max_rows`, `_steps`.
     """
     _share_add_up_rows(worker, workers, numbers, zero, np.uint8(0))
 
@@ -310,25 +335,21 @@ def _share_spread_rows(worker, workers, numbers, zero, number):
 
 @helper
 def _share_add_up_rows(worker, workers, numbers, zero, number):
-    """A worker's rows of pixels: row h is row p of the windows in row ``(h + pad − p·d) / s``, where s divides that."""
+    """A worker's rows of pixels, each the sum over the windows around it."""
     item, place_item = size_of(zero), size_of(number)
     H, W, C, OH, OW = _shapes(numbers)
-    KH, KW, sh, sw = get(numbers + KH_AT), get(numbers + KW_AT), get(numbers + DOWN), get(numbers + ACROSS)
+    KW = get(numbers + KW_AT)
+    row_step, row_places = -get(numbers + WINDOWS_UP) * OW, get(numbers + PLACES_DOWN) * KW
+    column_step, column_places = -get(numbers + WINDOWS_BACK), get(numbers + PLACES_ACROSS)
     rows = get(numbers + IMAGES) * H
     for row in range(rows * worker // workers, rows * (worker + 1) // workers):
-        n, h = row // H, row % H
-        line = get(numbers + 16) + row * W * C * item
-        zero_bytes(line, W * C * item)
-        for p in range(KH):
-            above = h + get(numbers + ABOVE) - p * get(numbers + DILATION_DOWN)
-            if above < 0 or above % sh or above // sh >= OH:
-                continue
-            first = (n * OH + above // sh) * OW
-            for j in range(OW):
-                for q in range(KW):
-                    w = j * sw + q * get(numbers + DILATION_ACROSS) - get(numbers + LEFT_OF)
-                    if w < 0 or w >= W:
-                        continue
-                    grads = get(numbers) + (first + j) * C * item
-                    places = get(numbers + 8) + (first + j) * C * place_item
-                    add_winner(grads, places, p * KW + q, C, line + w * C * item, zero, number)
+        around_row = get(numbers + 8 * FLOATS) + row % H * 24
+        first_row = (row // H * OH + get(around_row + 16)) * OW
+        for w in range(W):
+            around = get(numbers + 8 * FLOATS + 8) + w * 24
+            window = first_row + get(around + 16)
+            sum_winners(
+                get(numbers) + window * C * item, get(numbers + 8) + window * C * place_item,
+                get(around_row + 8) * KW + get(around + 8), get(around_row), row_step, row_places, get(around),
+                column_step, column_places, C, get(numbers + 16) + (row * W + w) * C * item, zero, number,
+            )  # fmt: skip
