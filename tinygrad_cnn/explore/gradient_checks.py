@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..nn import Module
+from ..ops import activation
 from ..optim import SGD, Adam, Optimizer
 from .checks import RELUS
 from .findings import Finding, Run
@@ -68,10 +69,11 @@ def dead_relus(run: Run) -> Iterator[Finding]:
     for node in run.nodes:
         if not isinstance(node, RELUS) or not node.saved:
             continue
-        out = list(node.saved)[-1][0]  # type: ignore[index]
-        if out.ndim < 2 or not out.size:
+        kept = list(node.saved)[-1][0]  # type: ignore[index]
+        passes = node.let_through(kept) if isinstance(node, activation.ReLUWithBits) else kept != 0
+        if passes.ndim < 2 or not passes.size:
             continue
-        alive = (out != 0).any(axis=tuple(a for a in range(out.ndim) if a != 1))
+        alive = passes.any(axis=tuple(a for a in range(passes.ndim) if a != 1))
         if (~alive).sum() > DEAD * alive.size:
             yield Finding(
                 "dead ReLU",

@@ -32,6 +32,9 @@ BLOCK = 4096
 
 LEAST_ROWS = 64
 
+WRITTEN = 2048
+"""Elements that are written at a time, a vector of channels after the other: three arrays of them fit into L1."""
+
 
 def chunks(rows: int, channels: int) -> int:
     """The number of chunks that (rows, channels) is cut into, at least 1."""
@@ -70,10 +73,12 @@ def batch_norm(x, weight, bias, eps, momentum, partial, running_mean, running_va
         partial[0, 0, c] = s[c] * (weight[c] if weight.size else number(1))
         partial[0, 1, c] = bias[c] if bias.size else number(0)
     scale, shift = address(partial), address(partial) + step
+    block = max(LEAST_ROWS, WRITTEN // C)
     for chunk in prange(count):
         low, high = M * chunk // count, M * (chunk + 1) // count
-        rows, out = address(x) + low * step, address(y) + low * step
-        normalise(rows, out, step, high - low, C, address(mean), scale, shift, zero)
+        for row in range(low, high, block):
+            rows, out = address(x) + row * step, address(y) + row * step
+            normalise(rows, out, step, min(block, high - row), C, address(mean), scale, shift, zero)
 
 
 @helper
@@ -137,12 +142,15 @@ def batch_norm_grad(grad, x, weight, mean, s, factor, partial, out, out_weight, 
         partial[0, 1, c] = product / M * s[c] * s[c]
         factor[c] = s[c] * (weight[c] if weight.size else number(1))
     even, slope = address(partial), address(partial) + step
+    block = max(LEAST_ROWS, WRITTEN // C)
     for chunk in prange(count):
         low, high = M * chunk // count, M * (chunk + 1) // count
-        rows, grad_rows, target = address(x) + low * step, address(grad) + low * step, address(out) + low * step
-        input_grad(
-            grad_rows, rows, target, step, high - low, C, address(mean), address(factor), even, slope, zero
-        )  # fmt: skip
+        for row in range(low, high, block):
+            rows, grad_rows, target = address(x) + row * step, address(grad) + row * step, address(out) + row * step
+            input_grad(
+                grad_rows, rows, target, step, min(block, high - row), C, address(mean), address(factor), even, slope,
+                zero,
+            )  # fmt: skip
 
 
 @kernel

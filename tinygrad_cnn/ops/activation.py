@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class ReLU(Op):
     makes_fresh_gradients = True
     overwrites_gradient = True
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray) -> Any:
         if x.size >= LARGE and x.dtype.kind == "f":
             out = buffers.empty_like(x)
             views = flat_views(out, x)
@@ -63,15 +64,13 @@ class ReLUGrad(Op):
         return ReLUGrad.apply(upstream, out), None
 
 
-class ReLUWithBits(Op):
+class ReLUWithBits(ReLU):
     """ReLU of a large array that keeps where it let elements through, a bit of each, and not its output.
 
     In ``order`` the dimensions of x lie one after the other in memory, without gaps.
     """
 
     saves_outputs = (1,)
-    makes_fresh_gradients = True
-    overwrites_gradient = True
     order: list[int]
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,8 +79,18 @@ class ReLUWithBits(Op):
         kernels.elementwise.relu_with_bits.run(x.size, turned.reshape(-1), out.reshape(-1), bits)
         return out.transpose(np.argsort(self.order)), bits
 
-    def backward(self, grad: Tensor, _: None, bits: Tensor) -> tuple[Tensor]:
-        return (WhereBits.apply(grad, bits, order=self.order, in_place=self.owns_gradient),)
+    def backward(self, grad: Tensor, *bits: Any) -> tuple[Tensor]:
+        return (WhereBits.apply(grad, bits[-1], order=self.order, in_place=self.owns_gradient),)
+
+    def let_through(self, bits: np.ndarray) -> np.ndarray:
+        """The bits as bools of the output's shape."""
+        shape = self.output_shapes[0]
+        flat = np.unpackbits(bits, count=math.prod(shape), bitorder="little").astype(bool)
+        return flat.reshape([shape[axis] for axis in self.order]).transpose(np.argsort(self.order))
+
+    def name(self) -> str:
+        """As if the array were small."""
+        return "ReLUBackward"
 
 
 class WhereBits(Op):
