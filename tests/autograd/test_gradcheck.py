@@ -338,6 +338,12 @@ def test_step_function_that_looks_linear():
         assert gradgradcheck(tg.fmod, (leaf(normal(seed, ())), numbers(5.0)))
 
 
+def test_equal_integers_on_a_kink_are_no_failure():
+    """With these numbers clamp is constant in x; in exact mode's first integers, an element equals both bounds."""
+    x = leaf(np.linspace(-0.75, 0.75, 16))
+    assert gradcheck(tg.clamp, [x, leaf(np.array(0.1)), leaf(np.array(0.075))])
+
+
 def test_exact_mode_finds_what_hides_in_rounding():
     """A gradient that is off by 1e-14 of its value, far below any tolerance of differences."""
     with pytest.raises(GradcheckError, match="integers, where nothing is rounded"):

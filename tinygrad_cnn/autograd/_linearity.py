@@ -53,7 +53,7 @@ class ExactCheck:
     """
 
     def __init__(self, problem: Problem, linear: Sequence[int], rng: np.random.Generator) -> None:
-        self.problem = problem
+        self.problem, self.rng = problem, rng
         self.arrays = [_integers(rng, array.shape) for array in problem.arrays]
         self.row = _integers(rng, (problem.size,))
         self.exact: list[int] = []
@@ -70,10 +70,27 @@ class ExactCheck:
         for which in affine:
             self._check(which, directions[which])
 
-    def _affine(self, which: int, direction: np.ndarray) -> bool:
-        """Whether the function is linear along this direction to the last bit."""
+    def _affine(self, which: int, direction: np.ndarray, tolerance: float = 0.0) -> bool:
+        """Whether the function is linear along this direction, by default to the last bit."""
         shaped = direction.reshape(self.arrays[which].shape)
-        return _affine(lambda t: self._moved(which, t * shaped), 0.0)
+        return _affine(lambda t: self._moved(which, t * shaped), tolerance)
+
+    def _confirmed(self, which: int, unit: np.ndarray) -> bool:
+        """Whether backward is wrong beside the integers, too: where some are equal, there may be a kink.
+
+        With min = x = max, for example, clamp(x, min, max) does not depend on x, and its gradient by x is 1.
+        """
+        integers, gradients = self.arrays, self.gradients
+        error = self._error(which, unit)
+        self.arrays = [array + self.rng.integers(1, 1024, array.shape) / 1024 for array in integers]
+        try:
+            with np.errstate(all="ignore"):
+                self.gradients = self.problem.gradients(self.row[None], self.arrays)
+            return self._affine(which, unit, 64 * EPS) and self._error(which, unit) > 1e-3 * error
+        except _LEAVES_ITS_DOMAIN:
+            return True
+        finally:
+            self.arrays, self.gradients = integers, gradients
 
     def _moved(self, which: int, change: np.ndarray) -> np.ndarray:
         arrays = list(self.arrays)
@@ -86,7 +103,8 @@ class ExactCheck:
             everything = np.arange(flat.size)
             index = locate(lambda part: self._excess(which, _only(flat, part)), everything)
             unit = _only(np.ones_like(flat), np.array([index]))
-            if self._affine(which, unit):  # a step function can look linear along one direction
+            # a step function can look linear along one direction
+            if self._affine(which, unit) and self._confirmed(which, unit):
                 backward = float(self.gradients[which][0, index])
                 self.failures.append((which, index, backward, self._exact(which, unit)[0]))
         elif self._exact(which, flat)[0] == float(self.gradients[which][0] @ flat):
@@ -101,10 +119,13 @@ class ExactCheck:
 
     def _excess(self, which: int, flat: np.ndarray) -> float:
         """How much backward differs beyond the rounding of these few operations; negative if it does not."""
-        exact, size = self._exact(which, flat)
+        _, size = self._exact(which, flat)
         terms = self.gradients[which][0] * flat
-        error = abs(exact - float(terms.sum()))
-        return error - 16 * EPS * (size + float(np.abs(terms).sum()))
+        return self._error(which, flat) - 16 * EPS * (size + float(np.abs(terms).sum()))
+
+    def _error(self, which: int, flat: np.ndarray) -> float:
+        """How much backward differs."""
+        return abs(self._exact(which, flat)[0] - float((self.gradients[which][0] * flat).sum()))
 
 
 def locate(excess: Callable[[np.ndarray], float], indices: np.ndarray) -> int:
