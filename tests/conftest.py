@@ -11,10 +11,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read by kernels: test process
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.slow import IN_CI
+
 settings.register_profile("default", deadline=None, max_examples=2, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), max_examples=50)
 settings.register_profile("few", settings.get_profile("default"), max_examples=3, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") or os.environ.get("TINYGRAD_CNN_CI") else "default")
+settings.load_profile("ci" if IN_CI else "default")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

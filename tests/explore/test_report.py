@@ -15,6 +15,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tests.explore.networks import lenet5
+from tests.slow import only_in_ci
 from tinygrad_cnn import explore, nn
 from tinygrad_cnn.autograd import wrap
 from tinygrad_cnn.errors import DimError, DTypeError, ShapeError
@@ -203,7 +204,7 @@ def other(kind: str) -> tuple[nn.Module, Data, str]:
 OTHERS = ("functions", "without dense layer", "three channels", "without error", "frozen, float64")
 
 
-@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("kind", [OTHERS[0], *(pytest.param(kind, marks=only_in_ci) for kind in OTHERS[1:])])
 def test_other_models(undrawn, kind):
     tg.manual_seed(0)
     model, data, expected = other(kind)

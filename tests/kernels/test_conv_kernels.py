@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.kernels import geometries
 from tests.kernels.geometries import KINDS, Case, any_algorithms, array_shapes, random_case, run
+from tests.slow import only_in_ci
 from tinygrad_cnn import kernels
 
 ROOT = Path(__file__).parents[2]
@@ -164,6 +165,7 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     assert len(set(digests)) == 1
 
 
+@only_in_ci
 def test_bits_do_not_depend_on_the_cache(tmp_path: Path) -> None:
     """The process that compiles computes what the next one does, which finds the machine code."""
     script = "from tests.kernels.test_conv_kernels import *; print_digests(THREAD_CASES[-1:], 1)"
