@@ -159,7 +159,7 @@ def print_digests(cases: list[Case], *threads: int) -> None:
 
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     """In processes of 1, 2, 3 and 4 threads, whatever the number of cores."""
-    script = "from tests.kernels.test_conv_kernels import *; print_digests(THREAD_CASES, 1, 2, 3, 4)"
+    script = "from tests.kernels import test_conv_kernels as t; t.print_digests(t.THREAD_CASES, 1, 2, 3, 4)"
     digests = python(script, NUMBA_NUM_THREADS="4").split()
     assert len(digests) == 4
     assert len(set(digests)) == 1
@@ -168,7 +168,7 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
 @only_in_ci
 def test_bits_do_not_depend_on_the_cache(tmp_path: Path) -> None:
     """The process that compiles computes what the next one does, which finds the machine code."""
-    script = "from tests.kernels.test_conv_kernels import *; print_digests(THREAD_CASES[-1:], 1)"
+    script = "from tests.kernels import test_conv_kernels as t; t.print_digests(t.THREAD_CASES[-1:], 1)"
     first, second = (python(script, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
     assert first == second
 

@@ -14,7 +14,7 @@ from ._bits import WORD, keep_words, relu_words
 from ._jit import helper, kernel
 
 CHUNK = 256 * WORD
-"""Elements that a thread takes at a time where each has a bit: in L1, with room for the three arrays."""
+"""Elements that a thread takes at a time where each has a bit: whole bytes of bits, so no two threads write one."""
 
 
 @kernel
