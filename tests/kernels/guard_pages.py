@@ -1,4 +1,4 @@
-"""Run the kernels of convolution, matrix product, max pooling and ReLU on arrays between pages without access.
+"""Run the kernels that compute with addresses on arrays between pages without access.
 
 ``python -c "from tests.kernels.guard_pages import main; main()" 2000`` draws 2000 geometries. Each runs twice: with
 every array ending right before such a page, and with every array beginning right after one. An access outside kills the
@@ -73,10 +73,10 @@ def run_max_pool(rng: np.random.Generator, dtype: type, at_end: bool, seed: int)
     shape, pooled = (N, H, W, C), (N, OH, OW, C)
     arrays = guarded({"x": shape, "out": pooled, "grad": shape}, dtype, at_end, seed)
     places = Guarded(pooled, np.uint8, at_end).array
-    won = kernels.max_pool.places_operand(places, np.dtype(dtype))
     relu = bool(seed % 2)
-    kernels.max_pool.prepare("forward", shape, (OH, OW), window, np.dtype(dtype), relu)(arrays["x"], arrays["out"], won)
-    kernels.max_pool.prepare("input_grad", shape, (OH, OW), window, np.dtype(dtype))(arrays["out"], won, arrays["grad"])
+    sizes = (shape, (OH, OW), window, np.dtype(dtype))
+    kernels.max_pool.prepare("forward", *sizes, relu)(arrays["x"], arrays["out"], places)
+    kernels.max_pool.prepare("input_grad", *sizes)(arrays["out"], places, arrays["grad"])
 
 
 def run_relu(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:
@@ -86,6 +86,38 @@ def run_relu(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> 
     bits = Guarded((-(-size // 8),), np.uint8, at_end).array
     kernels.elementwise.relu_with_bits(x, out, bits)
     kernels.elementwise.where_bits(x, bits, out)
+
+
+def run_batch_norm(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:
+    """Batch norm, its gradient and its use outside training between guards."""
+    M, C = int(rng.integers(2, 200)), int(rng.integers(1, 40))
+    affine = (seed % 2 == 0, seed % 3 == 0)
+    forward = kernels.norm.prepare(M, C, np.dtype(dtype), 1e-5, 0.1, affine, running=True)
+    backward = kernels.norm.prepare_grad(M, C, np.dtype(dtype), with_weight=affine[0])
+    shapes = {
+        "x": (M, C), "weight": (C,), "bias": (C,), "scratch": (forward.workspace,), "y": (M, C), "statistics": (2, C),
+        "running_mean": (C,), "running_var": (C,), "more": (backward.workspace,), "sums": (2, C), "mean": (C,),
+        "s": (C,),
+    }  # fmt: skip
+    arrays = guarded(shapes, dtype, at_end, seed)
+    x, weight, bias, scratch, y, statistics, running_mean, running_var, more, sums, mean, s = arrays.values()
+    forward(x, weight, bias, scratch, y, statistics, running_mean, running_var)
+    backward(y, x, weight, more, y, sums, mean, s)
+    kernels.norm.prepare_scale(M, C, np.dtype(dtype), with_shift=affine[1])(x, weight, bias, more, y)
+
+
+def run_cross_entropy(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:
+    """Cross-entropy and its gradient between guards."""
+    M, C = int(rng.integers(1, 30)), int(rng.integers(1, 40))
+    reduction, weighted = seed % 3, seed % 2 == 0
+    shapes = {"x": (M, C), "weight": (C,), "none": (0,), "p": (M, C), "losses": (M,), "reduced": (1,)}
+    x, weight, none, p, losses, reduced = guarded(shapes, dtype, at_end, seed).values()
+    target, bad_row = (Guarded((count,), np.int64, at_end).array for count in (M, 1))
+    target[:] = rng.integers(-1, C + 1, M)  # some are ignored, some bad
+    settings = ((M, C), np.dtype(dtype), -1, 0.1 * (seed % 2), reduction, weighted)
+    kernels.loss.prepare("forward", *settings)(x, target, weight, none, p, losses, reduced, bad_row)
+    grad = losses if reduction == kernels.loss.NONE else reduced
+    kernels.loss.prepare("input_grad", *settings)(p, target, weight, none, x, grad)
 
 
 def main() -> None:
@@ -103,4 +135,6 @@ def main() -> None:
             run_matmul(np.random.default_rng(seed), dtype, at_end, seed)
             run_max_pool(np.random.default_rng(seed), dtype, at_end, seed)
             run_relu(np.random.default_rng(seed), dtype, at_end, seed)
+            run_batch_norm(np.random.default_rng(seed), dtype, at_end, seed)
+            run_cross_entropy(np.random.default_rng(seed), dtype, at_end, seed)
     print(count)

@@ -13,10 +13,9 @@ from tinygrad_cnn.kernels import max_pool
 def run(x: np.ndarray, grad: np.ndarray, window: max_pool.Window, relu: bool) -> tuple[np.ndarray, ...]:
     """The maxima, their places, and the gradient of the image, from kernels whose outputs hold NaN before."""
     out, places = np.full_like(grad, np.nan), np.empty(grad.shape, window.place_dtype)
-    won = max_pool.places_operand(places, grad.dtype)
-    max_pool.prepare("forward", x.shape, grad.shape[1:3], window, x.dtype, relu)(x, out, won)
+    max_pool.prepare("forward", x.shape, grad.shape[1:3], window, x.dtype, relu)(x, out, places)
     spread = np.full_like(x, np.nan)
-    max_pool.prepare("input_grad", x.shape, grad.shape[1:3], window, x.dtype)(grad, won, spread)
+    max_pool.prepare("input_grad", x.shape, grad.shape[1:3], window, x.dtype)(grad, places, spread)
     return out, places, spread
 
 

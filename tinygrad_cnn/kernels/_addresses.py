@@ -60,6 +60,26 @@ def get(typing_context: Any, where: Any) -> Any:
 
 
 @intrinsic
+def get_real(typing_context: Any, where: Any) -> Any:
+    """``get_real(where)``: the float64 at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(builder.inttoptr(args[0], POINTER), typ=ir.DoubleType(), align=8)
+
+    return types.float64(where), generate
+
+
+@intrinsic
+def cast(typing_context: Any, value: Any, zero: Any) -> Any:
+    """``cast(value, zero)``: a number, rounded to the dtype of ``zero``."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.cast(builder, args[0], *signature.args)
+
+    return zero(value, zero), generate
+
+
+@intrinsic
 def size_of(typing_context: Any, value: Any) -> Any:
     """``size_of(value)``: bytes of a float32 or float64."""
 

@@ -7,11 +7,11 @@ training step. Here a kernel is a C function
     share(worker, workers, numbers, zero)
 
 that does worker number ``worker``'s part of the work; ``numbers`` is the address of an int64 array with the addresses
-of all arrays and the integers of the call, and ``zero`` has the arrays' dtype. One tiny ``prange`` loop, compiled once
+of all arrays and the numbers of the call, and ``zero`` has the arrays' dtype. One tiny ``prange`` loop, compiled once
 per dtype, calls any such function on all threads. Compiling all of convolution's kernels takes 4 s.
 
 ``get(numbers + 8 * i)`` reads number i. The first `FLOATS` of them are the addresses of the float arrays, the next
-`INTS` those of int64 arrays, the call's integers follow from `FIRST` on.
+`INTS` those of int64 arrays, the call's numbers follow from `FIRST` on.
 
 A `Program` is a sequence of such kernels (pad, pack, multiply ...) with all that depends on shapes worked out once.
 Running it takes one call into compiled code, and 10 µs of Python less per layer than a call for each of its kernels.
@@ -35,18 +35,26 @@ from ._addresses import address, get, put
 from ._emitter import intrinsic
 from ._jit import OPTIONS, SERIAL_WORK, announce_compilation, kernel
 
+Array = np.ndarray[Any, Any]
+
 FLOATS = 6
 INTS = 5
 FIRST = FLOATS + INTS
 
-OPERANDS = 6
+OPERANDS = 8
 """Arrays that a program is called with, at most."""
 
-LEFT, RIGHT, BIAS, WORKSPACE, OUT, OUT_COLUMNS = range(OPERANDS)
+LEFT, RIGHT, BIAS, WORKSPACE, OUT, OUT_COLUMNS = range(6)
 """What they are in most programs: two factors, what is added, scratch memory, the result, sums of the right rows."""
 
+_none = np.empty(0)
+_PADDING = (id(_none),) * OPERANDS  # for operands that a program does not have
 _NOWHERE = OPERANDS  # stands for address 0, to which the constant arrays' addresses are added
-_NO_ARRAY = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
+
+_DATA = object.__basicsize__
+"""Where a NumPy array's object keeps the address of its memory: in the first field after Python's own header (NumPy's
+C API, `PyArrayObject`). Compiled code reads it there; arrays as arguments would take 2 µs more per call, and asking
+each for its ``__array_interface__`` 6."""
 
 LAUNCH_WORK = 2_000_000_000
 """Multiply-adds in one launch, at most about this: Ctrl-C is delivered only between launches."""
@@ -109,16 +117,16 @@ class Stage(NamedTuple):
 
     kernel: TaskKernel
     work: int  # about how many elements are touched, or `MULTIPLY_ADDS` times that many multiplied and added
-    floats: tuple[At | np.ndarray[Any, Any], ...]
-    ints: tuple[At | np.ndarray[Any, Any], ...]
-    numbers: tuple[int, ...]
+    floats: tuple[At | Array, ...]
+    ints: tuple[At | Array, ...]
+    numbers: tuple[int | float, ...]  # of a float, the bits: `get_real` reads them
 
 
 MULTIPLY_ADDS = 16
 """Multiply-adds that take about as long as touching one element."""
 
 
-tracing: ContextVar[Callable[[Program, tuple[np.ndarray[Any, Any], ...]], None] | None]
+tracing: ContextVar[Callable[[Program, tuple[Array, ...]], None] | None]
 tracing = ContextVar("tracing", default=None)
 """What is told of every program that runs in this thread, and its operands; None for nobody."""
 
@@ -127,7 +135,7 @@ class Program:
     """Task kernels that run one after the other on the same arrays, prepared once for all calls of one shape.
 
     Args:
-        dtype: float32 or float64, of all arrays that it will be called with.
+        dtype: float32 or float64: which version of the kernels runs.
         workers: number of shares that each stage's work is cut into.
         stages: what runs, in order.
         workspace: elements of scratch memory that a caller must provide, as the operand `WORKSPACE`.
@@ -148,7 +156,6 @@ class Program:
         self.writes, self.spare = writes, spare
         self.workers = workers
         self._zero = dtype.type(0)
-        self._none = _NO_ARRAY[dtype]
         self._constants = [place for s in stages for place in (*s.floats, *s.ints) if not isinstance(place, At)]
         width = NUMBERS + FIRST + max(len(stage.numbers) for stage in stages)
         plan = np.zeros((len(stages), width), np.int64)
@@ -161,24 +168,24 @@ class Program:
                         row[OPERAND + k], row[NUMBERS + k] = place
                     else:
                         row[NUMBERS + k] = place.__array_interface__["data"][0]
-            row[NUMBERS + FIRST : NUMBERS + FIRST + len(stage.numbers)] = stage.numbers
+            row[NUMBERS + FIRST : NUMBERS + FIRST + len(stage.numbers)] = [
+                np.float64(n).view(np.int64) if isinstance(n, float) else n for n in stage.numbers
+            ]
         self._launches = [(plan[first:after], work) for first, after, work in _launches(stages)]
 
-    def __call__(self, *arrays: np.ndarray[Any, Any]) -> None:
+    def __call__(self, *arrays: Array) -> None:
         """Run all stages.
 
         Args:
-            *arrays: the operands that the stages' places refer to, C-contiguous and of one dtype.
+            *arrays: the operands that the stages' places refer to, C-contiguous.
         """
         listener = tracing.get()
         if listener is not None:
             listener(self, arrays)
-        flat = [array.reshape(-1) for array in arrays]
-        while len(flat) < OPERANDS:
-            flat.append(self._none)
+        objects = (*map(id, arrays), *_PADDING[len(arrays) :])
         for plan, work in self._launches:
             scratch = np.empty(OPERANDS + 1 + plan.size, np.int64)
-            launch.run(work, plan, self.workers, scratch, self._zero, *flat)
+            launch.run(work, plan, self.workers, scratch, self._zero, *objects)
 
 
 def _launches(stages: Sequence[Stage]) -> Iterator[tuple[int, int, int]]:
@@ -212,16 +219,26 @@ that it is in, and the numbers: first the places in these operands, or the addre
 
 
 @kernel
-def launch(plan, workers, scratch, zero, a0, a1, a2, a3, a4, a5):
-    """Write the numbers of each stage to ``scratch``, and call its function once for every worker."""
+def launch(plan, workers, scratch, zero, a0, a1, a2, a3, a4, a5, a6, a7):
+    """Write the numbers of each stage to ``scratch``, and call its function once for every worker.
+
+    Args:
+        plan: (stages, columns) int64.
+        workers: Shares that each stage is cut into.
+        scratch: (`OPERANDS` + 1 + plan.size,) int64.
+        zero: Any value of the dtype that the functions are compiled for.
+        a0, ..., a7: Where the operands' objects lie.
+    """
     bases = address(scratch)
-    put(bases, address(a0))
-    put(bases + 8, address(a1))
-    put(bases + 16, address(a2))
-    put(bases + 24, address(a3))
-    put(bases + 32, address(a4))
-    put(bases + 40, address(a5))
-    put(bases + 48, 0)
+    put(bases, get(a0 + _DATA))
+    put(bases + 8, get(a1 + _DATA))
+    put(bases + 16, get(a2 + _DATA))
+    put(bases + 24, get(a3 + _DATA))
+    put(bases + 32, get(a4 + _DATA))
+    put(bases + 40, get(a5 + _DATA))
+    put(bases + 48, get(a6 + _DATA))
+    put(bases + 56, get(a7 + _DATA))
+    put(bases + 64, 0)
     width = plan.shape[1]
     for stage in range(plan.shape[0]):
         numbers = bases + 8 * (OPERANDS + 1 + stage * width)

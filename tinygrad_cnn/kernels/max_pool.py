@@ -49,7 +49,7 @@ def prepare(
         "forward": ``run(x, out, places)`` writes the maxima to ``out (N, OH, OW, C)``, −inf (ReLU: 0) for a window that
         lies in the padding altogether, and ``p·KW + q`` to ``places``, the first one where several are equal.
         "input_grad": ``run(grad, places, out)`` gives every window's gradient to the pixel that won it.
-        Of ``places (N, OH, OW, C)``, of `Window.place_dtype`, `places_operand` is passed.
+        ``places (N, OH, OW, C)`` are of `Window.place_dtype`.
     """
     return _prepare(kind, shape, out_size, window, dtype, relu, get_num_threads())
 
@@ -88,12 +88,6 @@ def _prepare(
         tables = tuple(_around(side, out_size[i], *(pair[i] for pair in window)) for i, side in enumerate((H, W)))
         stage = Stage(kernel, work, (At(0), At(1), At(2)), tables, (*numbers, *_steps(window)))
     return Program(dtype, threads, [stage], 0, writes, spare)
-
-
-def places_operand(places: Array, dtype: np.dtype[Any]) -> Array:
-    """An array of ``dtype`` that begins where the places do: programs take arrays of one dtype, and use the address."""
-    flat = places.reshape(-1).view(np.uint8)
-    return flat[: flat.size - flat.size % dtype.itemsize].view(dtype)
 
 
 def _in_width(window: Window, narrow: TaskKernel, wide: TaskKernel) -> TaskKernel:

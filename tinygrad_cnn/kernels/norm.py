@@ -17,158 +17,294 @@ recommendations", The American Statistician 37(3), 1983 (merging).
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
+import functools
+from typing import Any
 
-from ._addresses import address, size_of, zero_bytes
+import numpy as np
+
+from ._addresses import elements, get, get_real, size_of, zero_bytes
 from ._channels import grad_sums, input_grad, merge, moments, normalise
-from ._jit import helper, kernel
+from ._jit import get_num_threads, helper
+from ._tasks import FIRST, NOWHERE, At, Program, Stage, task_kernel
 
 CHUNK = 32768
 """Elements in a chunk, unless that were fewer than `LEAST_ROWS` rows."""
 
-BLOCK = 4096
-"""Elements in a block, with the same exception: half of an L1 cache."""
-
-LEAST_ROWS = 64
+SUMMED = 4096
+"""Elements in a block that is read twice, with the same exception: half of an L1 cache."""
 
 WRITTEN = 2048
 """Elements that are written at a time, a vector of channels after the other: three arrays of them fit into L1."""
 
-
-def chunks(rows: int, channels: int) -> int:
-    """The number of chunks that (rows, channels) is cut into, at least 1."""
-    return max(1, -(-rows // max(LEAST_ROWS, CHUNK // max(channels, 1))))
+LEAST_ROWS = 64
 
 
-@kernel
-def batch_norm(x, weight, bias, eps, momentum, partial, running_mean, running_var, mean, s, y):
-    """Normalise with the statistics of the batch.
+def prepare(
+    rows: int,
+    channels: int,
+    dtype: np.dtype[Any],
+    eps: float,
+    momentum: float,
+    affine: tuple[bool, bool],
+    running: bool,
+) -> Program:
+    """What normalises with the statistics of the batch, on as many threads as there are now.
 
     Args:
-        x: (M, C), M at least 1.
-        weight, bias: (C,), or (0,) for ones and zeros.
+        rows, channels: M and C, at least 1.
+        dtype: float32 or float64.
         eps: Added to the variance.
         momentum: Share of this batch in the running statistics.
-        partial: (chunks, 4, C), scratch.
-        running_mean, running_var: (C,), or (0,) for none; changed. The variance there is divided by M − 1.
-        mean, s: (C,), written.
-        y: (M, C), written.
+        affine: Whether there are a weight and a bias; else they are ones and zeros.
+        running: Whether there are running statistics.
+
+    Returns:
+        ``run(x, weight, bias, workspace, y, statistics, running_mean, running_var)`` reads ``x (M, C)``, ``weight`` and
+        ``bias (C,)``, writes ``y (M, C)`` and, as ``statistics (2, C)``, mean and s, and moves the running statistics
+        ``(C,)``; the variance there is divided by M − 1.
     """
-    M, C = x.shape
-    count = partial.shape[0]
-    zero, step = x.dtype.type(0), C * x.itemsize
-    for chunk in prange(count):
-        low, high = M * chunk // count, M * (chunk + 1) // count
-        _moments_of_chunk(address(x) + low * step, high - low, C, address(partial) + 4 * chunk * step, zero)
-    _merge(partial, M)
-    number = x.dtype.type
-    for c in range(C):
-        mean[c] = partial[0, 0, c]
-        variance = np.float64(partial[0, 1, c]) / M
-        s[c] = 1 / np.sqrt(variance + eps)
-        if running_mean.size:
-            running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c]
-            running_var[c] = (1 - momentum) * running_var[c] + momentum * variance * M / (M - 1)
-        partial[0, 0, c] = s[c] * (weight[c] if weight.size else number(1))
-        partial[0, 1, c] = bias[c] if bias.size else number(0)
-    scale, shift = address(partial), address(partial) + step
-    block = max(LEAST_ROWS, WRITTEN // C)
-    for chunk in prange(count):
-        low, high = M * chunk // count, M * (chunk + 1) // count
-        for row in range(low, high, block):
-            rows, out = address(x) + row * step, address(y) + row * step
-            normalise(rows, out, step, min(block, high - row), C, address(mean), scale, shift, zero)
+    return _prepare(rows, channels, dtype, eps, momentum, affine, running, get_num_threads())
 
 
-@helper
-def _moments_of_chunk(rows, count, C, here, zero):
-    """Write the mean and the squared deviations of ``count`` rows to ``here``, two rows of C; two more are scratch."""
+@functools.lru_cache(maxsize=512)
+def _prepare(
+    rows: int,
+    channels: int,
+    dtype: np.dtype[Any],
+    eps: float,
+    momentum: float,
+    affine: tuple[bool, bool],
+    running: bool,
+    threads: int,
+) -> Program:
+    x, weight, bias, workspace, y, statistics, running_mean, running_var = map(At, range(8))
+    count = _chunks(rows, channels)
+    summed, written = _numbers(rows, channels, SUMMED), _numbers(rows, channels, WRITTEN)
+    scale = workspace
+    shift = At(workspace.operand, channels * dtype.itemsize)
+    optional = [
+        place if there else NOWHERE
+        for place, there in zip((weight, bias, running_mean, running_var), (*affine, running, running))
+    ]
+    stages = (
+        Stage(chunk_moments, 2 * rows * channels, (x, workspace), (), summed),
+        Stage(finish_moments, count * channels, (workspace, statistics, *optional), (), (*summed, eps, momentum)),
+        Stage(normalise_chunks, 2 * rows * channels, (x, y, statistics, scale, shift), (), written),
+    )
+    return Program(dtype, threads, stages, 4 * count * channels, (y.operand, statistics.operand))
+
+
+def prepare_grad(rows: int, channels: int, dtype: np.dtype[Any], with_weight: bool) -> Program:
+    """What computes the gradients by x, weight and bias.
+
+    Args:
+        rows, channels, dtype: As in `prepare`.
+        with_weight: Whether there is a weight.
+
+    Returns:
+        ``run(grad, x, weight, workspace, out, sums, mean, s)`` reads ``grad`` and ``x (M, C)``, ``weight``, ``mean``
+        and ``s (C,)``, and writes ``out (M, C)``, which may be ``grad``, and, as ``sums (2, C)``, the gradients by
+        weight and bias.
+    """
+    return _prepare_grad(rows, channels, dtype, with_weight, get_num_threads())
+
+
+@functools.lru_cache(maxsize=512)
+def _prepare_grad(rows: int, channels: int, dtype: np.dtype[Any], with_weight: bool, threads: int) -> Program:
+    grad, x, weight, workspace, out, sums, mean, s = map(At, range(8))
+    count = _chunks(rows, channels)
+    numbers = _numbers(rows, channels, WRITTEN)
+    vectors, partial = workspace, At(workspace.operand, 3 * channels * dtype.itemsize)
+    finish = (partial, s, weight if with_weight else NOWHERE, sums, vectors)
+    stages = (
+        Stage(chunk_grad_sums, 2 * rows * channels, (grad, x, mean, partial), (), numbers),
+        Stage(finish_grad_sums, count * channels, finish, (), numbers),
+        Stage(input_grad_chunks, 2 * rows * channels, (grad, x, out, mean, vectors), (), numbers),
+    )
+    return Program(dtype, threads, stages, (3 + 2 * count) * channels, (out.operand, sums.operand))
+
+
+def prepare_scale(rows: int, channels: int, dtype: np.dtype[Any], with_shift: bool) -> Program:
+    """``run(x, scale, shift, none, out)`` writes ``x[r, c]·scale[c] + shift[c]``; shapes (M, C) and (C,)."""
+    return _prepare_scale(rows, channels, dtype, with_shift, get_num_threads())
+
+
+@functools.lru_cache(maxsize=512)
+def _prepare_scale(rows: int, channels: int, dtype: np.dtype[Any], with_shift: bool, threads: int) -> Program:
+    x, scale, shift, _, out = map(At, range(5))
+    zeros = np.zeros(channels, dtype)
+    places = (x, out, zeros, scale, shift if with_shift else zeros)
+    numbers = _numbers(rows, channels, WRITTEN)
+    return Program(dtype, threads, [Stage(normalise_chunks, rows * channels, places, (), numbers)], 0, (out.operand,))
+
+
+def _numbers(rows: int, channels: int, elements: int) -> tuple[int, ...]:
+    """(rows, channels, chunks, rows of a block with so many elements)."""
+    return rows, channels, _chunks(rows, channels), _block(channels, elements)
+
+
+def _chunks(rows: int, channels: int) -> int:
+    """The number of chunks that (rows, channels) is cut into, at least 1."""
+    return max(1, -(-rows // _block(channels, CHUNK)))
+
+
+def _block(channels: int, elements: int) -> int:
+    return max(LEAST_ROWS, elements // max(channels, 1))
+
+
+ROWS, CHANNELS, CHUNKS, BLOCK, EPS, MOMENTUM = range(8 * FIRST, 8 * (FIRST + 6), 8)
+"""Where the numbers of the task kernels lie; the last two are those of `finish_moments`."""
+
+
+@task_kernel
+def chunk_moments(worker, workers, numbers, zero):
+    """Write the mean and the squared deviations of every chunk. Workers share the chunks.
+
+    Floats: ``x (M, C)``; ``partial (chunks, 4, C)``, of which rows 0 and 1 are written and the others scratch.
+    Numbers: those of `_numbers`.
+    """
+    C = get(numbers + CHANNELS)
     step = C * size_of(zero)
-    block = max(LEAST_ROWS, BLOCK // C)
-    zero_bytes(here, 2 * step)
-    for first in range(0, count, block):
-        more = min(block, count - first)
-        moments(rows + first * step, step, more, C, here + 2 * step, here + 3 * step, zero)
-        merge(here, here + step, first, here + 2 * step, here + 3 * step, more, C, zero)
+    block = get(numbers + BLOCK)
+    for chunk in range(*_share(worker, workers, numbers)):
+        low, high = _rows_of(chunk, numbers)
+        mean = get(numbers + 8) + 4 * chunk * step
+        squares, block_mean, block_squares = mean + step, mean + 2 * step, mean + 3 * step
+        zero_bytes(mean, 2 * step)
+        for row in range(low, high, block):
+            rows = min(block, high - row)
+            moments(get(numbers) + row * step, step, rows, C, block_mean, block_squares, zero)
+            merge(mean, squares, row - low, block_mean, block_squares, rows, C, zero)
+
+
+@task_kernel
+def finish_moments(worker, workers, numbers, zero):
+    """Merge all chunks' moments; write mean and s, scale and shift, and the running statistics. Workers share channels.
+
+    Floats: ``partial``, as `chunk_moments` wrote it; of its first chunk, rows 0 and 1 are overwritten with scale and
+    shift; ``statistics (2, C)``, written; ``weight``, ``bias``, ``running_mean`` and ``running_var (C,)``, or absent.
+    Numbers: those of `_numbers`, eps, momentum.
+    """
+    M, C, count = get(numbers + ROWS), get(numbers + CHANNELS), get(numbers + CHUNKS)
+    momentum = get_real(numbers + MOMENTUM)
+    partial, statistics = elements(get(numbers), 0, 4 * count * C, zero), elements(get(numbers + 8), 0, 2 * C, zero)
+    weight, bias = get(numbers + 16), get(numbers + 24)
+    running_mean, running_var = get(numbers + 32), get(numbers + 40)
+    for c in range(C * worker // workers, C * (worker + 1) // workers):
+        mean, squares = np.float64(partial[c]), np.float64(partial[C + c])
+        for chunk in range(1, count):
+            before, after = _rows_of(chunk, numbers)
+            rows = after - before
+            difference = partial[4 * chunk * C + c] - mean
+            mean += difference * rows / (before + rows)
+            squares += partial[(4 * chunk + 1) * C + c] + difference * difference * before * rows / (before + rows)
+        variance = squares / M
+        s = 1 / np.sqrt(variance + get_real(numbers + EPS))
+        statistics[c] = mean
+        statistics[C + c] = s
+        partial[c] = _times(statistics[C + c], weight, c, zero)
+        partial[C + c] = elements(bias, c, 1, zero)[0] if bias else zero
+        if running_mean:
+            _move(running_mean, c, momentum, statistics[c], zero)
+            _move(running_var, c, momentum, variance * M / (M - 1), zero)
 
 
 @helper
-def _merge(partial, M):
-    """Merge all chunks' means and squared deviations into those of the first one."""
-    count, _, C = partial.shape
-    for c in range(C):
-        mean, squares = np.float64(partial[0, 0, c]), np.float64(partial[0, 1, c])
-        for chunk in range(1, count):
-            before = M * chunk // count
-            rows = M * (chunk + 1) // count - before
-            difference = partial[chunk, 0, c] - mean
-            mean += difference * rows / (before + rows)
-            squares += partial[chunk, 1, c] + difference * difference * before * rows / (before + rows)
-        partial[0, 0, c] = mean
-        partial[0, 1, c] = squares
+def _times(s, weight, c, zero):
+    """``s·weight[c]``; an absent weight is 1."""
+    return s * elements(weight, c, 1, zero)[0] if weight else s
 
 
-@kernel
-def batch_norm_grad(grad, x, weight, mean, s, factor, partial, out, out_weight, out_bias):
-    """The gradients by x, weight and bias.
+@helper
+def _move(running, c, momentum, value, zero):
+    """Move a running statistic towards a new value."""
+    place = elements(running, c, 1, zero)
+    place[0] = (1 - momentum) * place[0] + momentum * value
 
-    Args:
-        grad, x: (M, C).
-        weight: (C,), or (0,) for ones.
-        mean, s: (C,), as `batch_norm` wrote them.
-        factor: (C,), scratch.
-        partial: (chunks, 2, C), scratch.
-        out: (M, C), written; may be ``grad``.
-        out_weight, out_bias: (C,), written.
+
+@task_kernel
+def normalise_chunks(worker, workers, numbers, zero):
+    """``out[r, c] = (x[r, c] − mean[c])·scale[c] + shift[c]``. Workers share the chunks.
+
+    Floats: ``x (M, C)``; ``out (M, C)``, written; ``mean``, ``scale`` and ``shift (C,)``. Numbers: those of `_numbers`.
     """
-    M, C = x.shape
-    count = partial.shape[0]
-    zero, step = x.dtype.type(0), C * x.itemsize
-    for chunk in prange(count):
-        low, high = M * chunk // count, M * (chunk + 1) // count
-        here = address(partial) + 2 * chunk * step
-        rows, grad_rows = address(x) + low * step, address(grad) + low * step
-        grad_sums(grad_rows, rows, step, high - low, C, address(mean), here, here + step, zero)
-    number = x.dtype.type
-    for c in range(C):
-        total, product = 0.0, 0.0
-        for chunk in range(count):
-            total += partial[chunk, 0, c]
-            product += partial[chunk, 1, c]
-        out_bias[c] = total
-        out_weight[c] = product * s[c]
-        partial[0, 0, c] = total / M
-        partial[0, 1, c] = product / M * s[c] * s[c]
-        factor[c] = s[c] * (weight[c] if weight.size else number(1))
-    even, slope = address(partial), address(partial) + step
-    block = max(LEAST_ROWS, WRITTEN // C)
-    for chunk in prange(count):
-        low, high = M * chunk // count, M * (chunk + 1) // count
+    C = get(numbers + CHANNELS)
+    step = C * size_of(zero)
+    block = get(numbers + BLOCK)
+    mean, scale, shift = get(numbers + 16), get(numbers + 24), get(numbers + 32)
+    for chunk in range(*_share(worker, workers, numbers)):
+        low, high = _rows_of(chunk, numbers)
         for row in range(low, high, block):
-            rows, grad_rows, target = address(x) + row * step, address(grad) + row * step, address(out) + row * step
-            input_grad(
-                grad_rows, rows, target, step, min(block, high - row), C, address(mean), address(factor), even, slope,
-                zero,
-            )  # fmt: skip
+            x, out = get(numbers) + row * step, get(numbers + 8) + row * step
+            normalise(x, out, step, min(block, high - row), C, mean, scale, shift, zero)
 
 
-@kernel
-def scale_and_shift(x, scale, shift, out):
-    """``out[r, c] = x[r, c]·scale[c] + shift[c]``.
+@task_kernel
+def chunk_grad_sums(worker, workers, numbers, zero):
+    """Write Σ g and Σ g·(x − mean) of every chunk. Workers share the chunks.
 
-    Args:
-        x: (M, C).
-        scale: (C,).
-        shift: (C,), or (0,) for zeros.
-        out: (M, C), written. Threads share the rows.
+    Floats: ``grad`` and ``x (M, C)``; ``mean (C,)``; ``partial (chunks, 2, C)``, written. Numbers: those of `_numbers`.
     """
-    M, C = x.shape
-    if shift.size:
-        for r in prange(M):
-            for c in range(C):
-                out[r, c] = x[r, c] * scale[c] + shift[c]
-    else:
-        for r in prange(M):
-            for c in range(C):
-                out[r, c] = x[r, c] * scale[c]
+    C = get(numbers + CHANNELS)
+    step = C * size_of(zero)
+    for chunk in range(*_share(worker, workers, numbers)):
+        low, high = _rows_of(chunk, numbers)
+        grad, x = get(numbers) + low * step, get(numbers + 8) + low * step
+        total = get(numbers + 24) + 2 * chunk * step
+        grad_sums(grad, x, step, high - low, C, get(numbers + 16), total, total + step, zero)
+
+
+@task_kernel
+def finish_grad_sums(worker, workers, numbers, zero):
+    """Add up all chunks' sums. Workers share the channels.
+
+    Floats: ``partial (chunks, 2, C)``; ``s (C,)``; ``weight (C,)`` or absent; ``sums (2, C)``, written: the gradients
+    by weight and bias; ``vectors (3, C)``, written: `input_grad`'s factor, even and slope.
+    Numbers: those of `_numbers`.
+    """
+    M, C, count = get(numbers + ROWS), get(numbers + CHANNELS), get(numbers + CHUNKS)
+    partial, all_s = elements(get(numbers), 0, 2 * count * C, zero), elements(get(numbers + 8), 0, C, zero)
+    sums, vectors = elements(get(numbers + 24), 0, 2 * C, zero), elements(get(numbers + 32), 0, 3 * C, zero)
+    for c in range(C * worker // workers, C * (worker + 1) // workers):
+        total, product, s = 0.0, 0.0, all_s[c]
+        for chunk in range(count):
+            total += partial[2 * chunk * C + c]
+            product += partial[(2 * chunk + 1) * C + c]
+        sums[c] = product * s
+        sums[C + c] = total
+        vectors[c] = _times(s, get(numbers + 16), c, zero)
+        vectors[C + c] = total / M
+        vectors[2 * C + c] = product / M * s * s
+
+
+@task_kernel
+def input_grad_chunks(worker, workers, numbers, zero):
+    """``out = factor·(grad − even − (x − mean)·slope)``. Workers share the chunks.
+
+    Floats: ``grad`` and ``x (M, C)``; ``out (M, C)``, written; ``mean (C,)``; ``vectors (3, C)``: factor, even, slope.
+    Numbers: those of `_numbers`.
+    """
+    C = get(numbers + CHANNELS)
+    step = C * size_of(zero)
+    block = get(numbers + BLOCK)
+    mean, factor = get(numbers + 24), get(numbers + 32)
+    even, slope = factor + step, factor + 2 * step
+    for chunk in range(*_share(worker, workers, numbers)):
+        low, high = _rows_of(chunk, numbers)
+        for row in range(low, high, block):
+            grad, x, out = get(numbers) + row * step, get(numbers + 8) + row * step, get(numbers + 16) + row * step
+            input_grad(grad, x, out, step, min(block, high - row), C, mean, factor, even, slope, zero)
+
+
+@helper
+def _share(worker, workers, numbers):
+    """A worker's chunks: the first and the one after the last."""
+    count = get(numbers + CHUNKS)
+    return count * worker // workers, count * (worker + 1) // workers
+
+
+@helper
+def _rows_of(chunk, numbers):
+    """A chunk's rows: the first and the one after the last."""
+    M, count = get(numbers + ROWS), get(numbers + CHUNKS)
+    return M * chunk // count, M * (chunk + 1) // count

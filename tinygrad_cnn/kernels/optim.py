@@ -15,16 +15,17 @@ Adam and beyond", ICLR 2018.
 from __future__ import annotations
 
 import copy
+import functools
 import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import prange
 
-from ._addresses import elements
-from ._jit import get_num_threads, helper, kernel
+from ._addresses import elements, get, get_real
+from ._jit import get_num_threads, helper
 from ._memory import Array, flat_views, in_layout_of
+from ._tasks import FIRST, At, Program, Stage, TaskKernel, task_kernel
 
 START, SIZE, GRAD, PARAMETER, STATE = range(5)
 """Columns of a batch's table; the state's arrays follow one another from `STATE` on."""
@@ -117,8 +118,7 @@ def sgd(
     shares = np.full((len(held), 2), (momentum, 1.0 - dampening))
     if any(first):
         shares[np.array(first)] = 0.0, 1.0
-    scalars = (-1.0 if maximize else 1.0, weight_decay, momentum, nesterov, lr)
-    sgd_steps.run(8 * batch.size, batch.table, shares, get_num_threads(), *scalars, batch.dtype.type(0))
+    _run(sgd_steps, batch, shares, -1.0 if maximize else 1.0, weight_decay, momentum, nesterov, lr)
 
 
 def adam(
@@ -158,42 +158,58 @@ def adam(
     assert len(scales) == len(held)
     shrink = 1.0 - lr * weight_decay if decoupled else 1.0
     decay = 0.0 if decoupled else weight_decay
-    scalars = (-1.0 if maximize else 1.0, shrink, decay, beta1, beta2, eps, amsgrad)
-    adam_steps.run(8 * batch.size, batch.table, scales, get_num_threads(), *scalars, batch.dtype.type(0))
+    _run(adam_steps, batch, scales, -1.0 if maximize else 1.0, shrink, decay, beta1, beta2, eps, amsgrad)
 
 
-@kernel
-def sgd_steps(table, shares, workers, sign, weight_decay, momentum, nesterov, lr, zero):
-    """The formula of `sgd` for all parameters of a batch.
+def _run(kernel: TaskKernel, batch: Batch, scales: Array, *settings: float) -> None:
+    """Take a step: two ``scales`` (P, 2) for every parameter, and the formula's numbers."""
+    run = _prepare(kernel, batch.table.shape, batch.size, batch.dtype, get_num_threads())
+    run(batch.table, scales, np.array(settings, np.float64))
 
-    Args:
-        table: (P, 4) or (P, 5) int64, the batch's.
-        shares: (P, 2): what the buffer keeps, and how much of the gradient is added to it.
-        workers: Shares that the elements are cut into.
-        sign, weight_decay, momentum, nesterov, lr: Numbers of the formula.
-        zero: Any value of the arrays' dtype.
+
+@functools.lru_cache(maxsize=512)
+def _prepare(kernel: TaskKernel, table: tuple[int, ...], size: int, dtype: np.dtype[Any], threads: int) -> Program:
+    stage = Stage(kernel, 8 * size, (At(0), At(1), At(2)), (), (*table, size))
+    return Program(dtype, threads, [stage], 0, writes=())
+
+
+PARAMETERS, COLUMNS, TOTAL = range(8 * FIRST, 8 * (FIRST + 3), 8)
+"""Where the numbers of the task kernels lie."""
+
+
+@task_kernel
+def sgd_steps(worker, workers, numbers, zero):
+    """The formula of `sgd` for all parameters of a batch. Workers share the elements.
+
+    Floats: the batch's table (P, 4) or (P, 5), int64; float64: (P, 2), what the buffer keeps and how much of the
+    gradient is added to it, and the numbers sign, weight_decay, momentum, nesterov, lr.
+    Numbers: rows and columns of the table; elements of all parameters.
     """
-    total = table[-1, START] + table[-1, SIZE]
-    for worker in prange(workers):
-        low, high = total * worker // workers, total * (worker + 1) // workers
-        for k in range(table.shape[0]):
-            begin, count = _part(table[k], low, high)
-            if count > 0:
-                grad = elements(table[k, GRAD], begin, count, zero)
-                p = elements(table[k, PARAMETER], begin, count, zero)
-                if table.shape[1] > STATE:
-                    buffer = elements(table[k, STATE], begin, count, zero)
-                    keep, add = shares[k]
-                    _sgd_with_momentum(grad, sign, weight_decay, keep, add, momentum, nesterov, lr, p, buffer)
-                else:
-                    _sgd(grad, sign, weight_decay, lr, p)
+    row, shares, settings = get(numbers), get(numbers + 8), get(numbers + 16)
+    sign, weight_decay, momentum = get_real(settings), get_real(settings + 8), get_real(settings + 16)
+    nesterov, lr = get_real(settings + 24) != 0, get_real(settings + 32)
+    for _ in range(get(numbers + PARAMETERS)):
+        begin, count = _part(row, worker, workers, numbers)
+        if count > 0:
+            grad = elements(get(row + 8 * GRAD), begin, count, zero)
+            p = elements(get(row + 8 * PARAMETER), begin, count, zero)
+            if get(numbers + COLUMNS) > STATE:
+                buffer = elements(get(row + 8 * STATE), begin, count, zero)
+                keep, add = get_real(shares), get_real(shares + 8)
+                _sgd_with_momentum(grad, sign, weight_decay, keep, add, momentum, nesterov, lr, p, buffer)
+            else:
+                _sgd(grad, sign, weight_decay, lr, p)
+        row += 8 * get(numbers + COLUMNS)
+        shares += 16
 
 
 @helper
-def _part(row, low, high):
-    """Which elements of a parameter lie among the elements ``low`` to ``high`` of all: (the first, how many)."""
-    begin, end = max(low, row[START]), min(high, row[START] + row[SIZE])
-    return begin - row[START], end - begin
+def _part(row, worker, workers, numbers):
+    """Which elements of a parameter are among a worker's: (the first, how many)."""
+    total, start = get(numbers + TOTAL), get(row + 8 * START)
+    begin = max(total * worker // workers, start)
+    end = min(total * (worker + 1) // workers, start + get(row + 8 * SIZE))
+    return begin - start, end - begin
 
 
 @helper
@@ -221,36 +237,34 @@ def _sgd_with_momentum(grad, sign, weight_decay, keep, add, momentum, nesterov, 
         p[i] -= lr * (g + momentum * b if nesterov else b)
 
 
-@kernel
-def adam_steps(table, scales, workers, sign, shrink, decay, beta1, beta2, eps, amsgrad, zero):
-    """The formula of `adam` for all parameters of a batch.
+@task_kernel
+def adam_steps(worker, workers, numbers, zero):
+    """The formula of `adam` for all parameters of a batch. Workers share the elements.
 
-    Args:
-        table: (P, 6) or, for AMSGrad, (P, 7) int64, the batch's.
-        scales: (P, 2): ``lr/(1 − beta1^t)`` and ``1/√(1 − beta2^t)``.
-        workers: Shares that the elements are cut into.
-        sign: Of the gradient.
-        shrink: Multiplies the parameter first (AdamW).
-        decay: ``decay·p`` is added to the gradient (Adam).
-        beta1, beta2, eps, amsgrad: Of the formula.
-        zero: Any value of the arrays' dtype.
+    Floats: the batch's table (P, 6) or, for AMSGrad, (P, 7), int64; float64: (P, 2), ``lr/(1 − beta1^t)`` and
+    ``1/√(1 − beta2^t)``, and the numbers: sign of the gradient; ``shrink``, which multiplies the parameter first
+    (AdamW); ``decay``, of which ``decay·p`` is added to the gradient (Adam); beta1, beta2, eps, amsgrad.
+    Numbers: rows and columns of the table; elements of all parameters.
     """
-    total = table[-1, START] + table[-1, SIZE]
-    for worker in prange(workers):
-        low, high = total * worker // workers, total * (worker + 1) // workers
-        for k in range(table.shape[0]):
-            begin, count = _part(table[k], low, high)
-            if count > 0:
-                grad = elements(table[k, GRAD], begin, count, zero)
-                p = elements(table[k, PARAMETER], begin, count, zero)
-                m = elements(table[k, STATE], begin, count, zero)
-                v = elements(table[k, STATE + 1], begin, count, zero)
-                step_size, growth = scales[k]
-                if amsgrad:
-                    largest = elements(table[k, STATE + 2], begin, count, zero)
-                    _amsgrad(grad, sign, shrink, decay, beta1, beta2, step_size, growth, eps, p, m, v, largest)
-                else:
-                    _adam(grad, sign, shrink, decay, beta1, beta2, step_size, growth, eps, p, m, v)
+    row, scales, settings = get(numbers), get(numbers + 8), get(numbers + 16)
+    sign, shrink, decay = get_real(settings), get_real(settings + 8), get_real(settings + 16)
+    beta1, beta2, eps = get_real(settings + 24), get_real(settings + 32), get_real(settings + 40)
+    amsgrad = get_real(settings + 48) != 0
+    for _ in range(get(numbers + PARAMETERS)):
+        begin, count = _part(row, worker, workers, numbers)
+        if count > 0:
+            grad = elements(get(row + 8 * GRAD), begin, count, zero)
+            p = elements(get(row + 8 * PARAMETER), begin, count, zero)
+            m = elements(get(row + 8 * STATE), begin, count, zero)
+            v = elements(get(row + 8 * (STATE + 1)), begin, count, zero)
+            step_size, growth = get_real(scales), get_real(scales + 8)
+            if amsgrad:
+                largest = elements(get(row + 8 * (STATE + 2)), begin, count, zero)
+                _amsgrad(grad, sign, shrink, decay, beta1, beta2, step_size, growth, eps, p, m, v, largest)
+            else:
+                _adam(grad, sign, shrink, decay, beta1, beta2, step_size, growth, eps, p, m, v)
+        row += 8 * get(numbers + COLUMNS)
+        scales += 16
 
 
 @helper

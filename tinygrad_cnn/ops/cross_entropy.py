@@ -33,9 +33,7 @@ class CrossEntropy(Op):
         losses = np.empty(len(matrix), x.dtype)
         reduced = np.empty(1, x.dtype)
         bad_row = np.empty(1, np.int64)
-        weight = ABSENT[x.dtype] if weight is None else prepared(weight)
-        settings = (self.ignore_index, self.smoothing, self.reduction)
-        kernels.loss.cross_entropy.run(matrix.size * 10, matrix, labels, weight, *settings, losses, p, reduced, bad_row)
+        _run(self, "forward", matrix, labels, weight, p, losses, reduced, bad_row)
         if bad_row[0] >= 0:
             raise bad_label("cross_entropy", int(labels[bad_row[0]]), matrix.shape[1], self.ignore_index)
         loss = losses.reshape(target.shape) if self.reduction == 0 else reduced.reshape(())
@@ -73,10 +71,7 @@ class CrossEntropyGrad(Op):
     def forward(self, grad: np.ndarray, p: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
         matrix, labels = rows(p), prepared(target).reshape(-1)
         out = buffers.empty(matrix.shape, p.dtype)
-        weight = ABSENT[p.dtype] if weight is None else prepared(weight)
-        settings = (self.ignore_index, self.smoothing, self.reduction)
-        grad = prepared(grad).reshape(-1)
-        kernels.loss.cross_entropy_grad.run(matrix.size * 2, grad, matrix, labels, weight, *settings, out)
+        _run(self, "input_grad", matrix, labels, weight, out, prepared(grad).reshape(-1))
         return from_rows(out, p.shape)
 
     def backward(
@@ -106,6 +101,21 @@ class CrossEntropyGrad(Op):
         if self.reduction == 2:
             factor = factor / chosen.sum()
         return np.expand_dims(factor.astype(p.dtype), axis)
+
+
+def _run(
+    op: CrossEntropy | CrossEntropyGrad,
+    kind: str,
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    weight: np.ndarray | None,
+    *results: np.ndarray,
+) -> None:
+    """Call the kernel of this kind with the settings of an operation."""
+    settings = (op.ignore_index, op.smoothing, op.reduction)
+    run = kernels.loss.prepare(kind, matrix.shape, matrix.dtype, *settings, weight is not None)
+    none = ABSENT[matrix.dtype]
+    run(matrix, labels, none if weight is None else prepared(weight), none, *results)
 
 
 class NLLLoss(Op):

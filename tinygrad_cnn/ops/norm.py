@@ -38,24 +38,13 @@ class BatchNorm(Op):
     def forward(self, x: np.ndarray, *vectors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         matrix = rows(x)
         M, C = matrix.shape
+        with_weight, with_bias, with_running, _ = [v is not None for v in vectors]
         weight, bias, running_mean, running_var = [_vector(v, x.dtype) for v in vectors]
-        mean, s = np.empty(C, x.dtype), np.empty(C, x.dtype)
-        y = buffers.empty(matrix.shape, x.dtype)
-        partial = buffers.empty((kernels.norm.chunks(M, C), 4, C), x.dtype)
-        kernels.norm.batch_norm.run(
-            4 * matrix.size,
-            matrix,
-            weight,
-            bias,
-            self.eps,
-            self.momentum,
-            partial,
-            running_mean,
-            running_var,
-            mean,
-            s,
-            y,
-        )
+        run = kernels.norm.prepare(M, C, x.dtype, self.eps, self.momentum, (with_weight, with_bias), with_running)
+        y, statistics = buffers.empty(matrix.shape, x.dtype), np.empty((2, C), x.dtype)
+        workspace = buffers.scratch(run.workspace, x.dtype)
+        run(matrix, weight, bias, workspace, y, statistics, running_mean, running_var)
+        mean, s = statistics
         return from_rows(y, x.shape), mean, s
 
     def backward(
@@ -104,12 +93,11 @@ class BatchNormGrad(Op):
         grad_rows, matrix = rows(grad), rows(x)
         M, C = matrix.shape
         out = grad_rows if self.in_place else buffers.empty(matrix.shape, x.dtype)
-        out_weight, out_bias = np.empty(C, x.dtype), np.empty(C, x.dtype)
-        partial = buffers.empty((kernels.norm.chunks(M, C), 2, C), x.dtype)
-        weight, mean, s = _vector(weight, x.dtype), prepared(mean), prepared(s)
-        kernels.norm.batch_norm_grad.run(
-            4 * matrix.size, grad_rows, matrix, weight, mean, s, np.empty_like(s), partial, out, out_weight, out_bias
-        )
+        sums = np.empty((2, C), x.dtype)
+        run = kernels.norm.prepare_grad(M, C, x.dtype, weight is not None)
+        workspace = buffers.scratch(run.workspace, x.dtype)
+        run(grad_rows, matrix, _vector(weight, x.dtype), workspace, out, sums, prepared(mean), prepared(s))
+        out_weight, out_bias = sums
         return from_rows(out, x.shape), out_weight, out_bias
 
     def backward(
@@ -160,7 +148,8 @@ class ScaleAndShift(Op):
     def forward(self, x: np.ndarray, scale: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
         matrix = rows(x)
         out = buffers.empty(matrix.shape, x.dtype)
-        kernels.norm.scale_and_shift.run(matrix.size, matrix, prepared(scale), _vector(shift, x.dtype), out)
+        run = kernels.norm.prepare_scale(*matrix.shape, x.dtype, shift is not None)
+        run(matrix, prepared(scale), _vector(shift, x.dtype), ABSENT[x.dtype], out)
         return from_rows(out, x.shape)
 
     def backward(self, grad: Tensor, x: Tensor | None, scale: Tensor | None) -> tuple[Tensor | None, ...]:

@@ -36,7 +36,7 @@ class MaxPool2d(Op):
         out = buffers.empty(shape, x.dtype)
         places = buffers.empty(shape, self.window.place_dtype)
         run = kernels.max_pool.prepare("forward", x.shape, self.out_size, self.window, x.dtype, self.relu)
-        run(x, out, kernels.max_pool.places_operand(places, x.dtype))
+        run(x, out, places)
         return nchw(out), nchw(places)
 
     def backward(self, grad: Tensor, _: None, places: Tensor) -> tuple[Tensor]:
@@ -62,7 +62,7 @@ class MaxPoolGrad(Op):
         grad, places = nhwc(grad), nhwc(places)
         out = buffers.empty((grad.shape[0], *self.size, grad.shape[3]), grad.dtype)
         run = kernels.max_pool.prepare("input_grad", out.shape, grad.shape[1:3], self.window, grad.dtype)
-        run(grad, kernels.max_pool.places_operand(places, grad.dtype), out)
+        run(grad, places, out)
         return nchw(out)
 
     def backward(self, x: Tensor, places: Tensor) -> tuple[Tensor | None, ...]:
