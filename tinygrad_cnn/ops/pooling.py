@@ -14,10 +14,11 @@ import numpy as np
 from .. import kernels
 from ..autograd import Op, Tensor, wrap
 from ..errors import ShapeError
+from ..kernels._memory import ABSENT
 from ..kernels._sizes import Window
 from . import buffers
 from .activation import fused
-from .layout import channels_last, nchw, nhwc
+from .layout import channels_last, nchw, nhwc, prepared
 from .window import Pair, check_image, on_batch, pair
 
 
@@ -101,7 +102,8 @@ class AveragePool2d(Op):
     def forward(self, x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         x = nhwc(x)
         out = buffers.empty((x.shape[0], len(rows), len(columns), x.shape[3]), x.dtype)
-        kernels.average_pool.forward.run(x.size + out.size, x, rows, columns, out)
+        run = kernels.average_pool.prepare("forward", x.shape, (len(rows), len(columns)), x.dtype)
+        run(x, prepared(rows), prepared(columns), ABSENT[x.dtype], out)
         return nchw(out)
 
     def backward(self, grad: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor | None, ...]:
@@ -119,8 +121,8 @@ class AveragePoolGrad(Op):
     def forward(self, grad: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         grad = nhwc(grad)
         out = buffers.empty((grad.shape[0], *self.size, grad.shape[3]), grad.dtype)
-        users = _users(rows, self.size[0])
-        kernels.average_pool.backward.run(out.size + grad.size, grad, rows, columns, users, out)
+        run = kernels.average_pool.prepare("input_grad", out.shape, grad.shape[1:3], grad.dtype)
+        run(grad, prepared(rows), prepared(columns), ABSENT[grad.dtype], out, _users(rows, self.size[0]))
         return nchw(out)
 
     def backward(self, x: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor | None, ...]:
