@@ -201,10 +201,10 @@ def other(kind: str) -> tuple[nn.Module, Data, str]:
     return tiny().double().requires_grad_(False), data, "Here 512 are frozen"
 
 
-OTHERS = ("functions", "without dense layer", "three channels", "without error", "frozen, float64")
-
-
-@pytest.mark.parametrize("kind", [OTHERS[0], *(pytest.param(kind, marks=only_in_ci) for kind in OTHERS[1:])])
+@only_in_ci
+@pytest.mark.parametrize(
+    "kind", ("functions", "without dense layer", "three channels", "without error", "frozen, float64")
+)
 def test_other_models(undrawn, kind):
     tg.manual_seed(0)
     model, data, expected = other(kind)
