@@ -203,7 +203,7 @@ def other(kind: str) -> tuple[nn.Module, Data, str]:
 
 @only_in_ci
 @pytest.mark.parametrize(
-    "kind", ("functions", "without dense layer", "three channels", "without error", "frozen, float64")
+    "kind", ["functions", "without dense layer", "three channels", "without error", "frozen, float64"]
 )
 def test_other_models(undrawn, kind):
     tg.manual_seed(0)
