@@ -1,12 +1,13 @@
 """The heavy loops: Numba kernels over plain NumPy arrays that know nothing of Tensors.
 
-One module per family, called as ``kernels.elementwise.relu(...)``. The package is lazy (PEP 562): Numba, which takes
+One module per family, called as ``kernels.elementwise.relu(...)`` or, where all that depends on shapes is worked out
+first, ``kernels.layout.prepare(...)(x, out)``. The package is lazy (PEP 562): Numba, which takes
 0.3 s to import, is loaded when the first kernel module is touched, so ``import tinygrad_cnn`` stays quick and a
 program that never convolves never pays.
 
 The contract of every kernel: input arrays first, then integers, then output arrays; the caller allocates, the kernel
-writes every element of its outputs, allocates nothing and raises nothing. Arrays are C-contiguous, aligned, and of
-one dtype, float32 or float64. The bits of a result do not depend on the number of threads.
+writes every element of its outputs, allocates nothing and raises nothing. Arrays are C-contiguous and aligned, those
+of floats of one dtype, float32 or float64. The bits of a result do not depend on the number of threads.
 """
 
 from __future__ import annotations
