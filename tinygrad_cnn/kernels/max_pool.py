@@ -343,15 +343,18 @@ def _share_add_up_rows(worker, workers, numbers, zero, number):
     KW = get(numbers + KW_AT)
     row_step, row_places = -get(numbers + WINDOWS_UP) * OW, get(numbers + PLACES_DOWN) * KW
     column_step, column_places = -get(numbers + WINDOWS_BACK), get(numbers + PLACES_ACROSS)
+    grads, places, out = get(numbers), get(numbers + 8), get(numbers + 16)
     rows = get(numbers + IMAGES) * H
     for row in range(rows * worker // workers, rows * (worker + 1) // workers):
-        around_row = get(numbers + 8 * FLOATS) + row % H * 24
+        around_row, around = get(numbers + 8 * FLOATS) + row % H * 24, get(numbers + 8 * FLOATS + 8)
+        windows_down, first_place = get(around_row), get(around_row + 8) * KW
         first_row = (row // H * OH + get(around_row + 16)) * OW
-        for w in range(W):
-            around = get(numbers + 8 * FLOATS + 8) + w * 24
-            window = first_row + get(around + 16)
+        pixel = out + row * W * C * item
+        for _ in range(W):
+            window = (first_row + get(around + 16)) * C
             sum_winners(
-                get(numbers) + window * C * item, get(numbers + 8) + window * C * place_item,
-                get(around_row + 8) * KW + get(around + 8), get(around_row), row_step, row_places, get(around),
-                column_step, column_places, C, get(numbers + 16) + (row * W + w) * C * item, zero, number,
+                grads + window * item, places + window * place_item, first_place + get(around + 8), windows_down,
+                row_step, row_places, get(around), column_step, column_places, C, pixel, zero, number,
             )  # fmt: skip
+            around += 24
+            pixel += C * item
