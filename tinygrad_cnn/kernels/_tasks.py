@@ -3,7 +3,7 @@
 Numba compiles the body of a ``prange`` loop three times over (as typed code, as a "gufunc", inside its wrapper), and
 LLVM is slow on array indexing. For the few large kernels behind convolutions that came to 15 s before the first
 training step, and batch normalisation, cross-entropy and the optimizers took 54 s for all dtypes and numbers of threads
-where they now take 13. Here a kernel is a C function
+where they now take 14. Here a kernel is a C function
 
     share(worker, workers, numbers, zero)
 
