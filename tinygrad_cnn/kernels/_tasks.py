@@ -34,7 +34,7 @@ from numba.core.ccallback import CFunc
 from . import _cache
 from ._addresses import address, get, put
 from ._emitter import intrinsic
-from ._jit import OPTIONS, SERIAL_WORK, announce_compilation, kernel
+from ._jit import OPTIONS, SERIAL_WORK, announce_compilation, helper, kernel
 
 Array = np.ndarray[Any, Any]
 
@@ -100,6 +100,12 @@ class TaskKernel:
 def task_kernel(function: Callable[[int, int, int, Any], None]) -> TaskKernel:
     """Decorator: a function ``share(worker, workers, numbers, zero)`` becomes a `TaskKernel`."""
     return TaskKernel(function)
+
+
+@helper
+def portion(worker, workers, count):
+    """The part of ``count`` neighbours that is a worker's: the first and the one after the last."""
+    return count * worker // workers, count * (worker + 1) // workers
 
 
 class At(NamedTuple):

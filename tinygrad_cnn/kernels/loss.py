@@ -20,7 +20,7 @@ import numpy as np
 from ._addresses import cast, elements, get, get_real, put, size_of
 from ._jit import get_num_threads, helper
 from ._rows import row_exp, row_max, row_scale
-from ._tasks import FIRST, NOWHERE, At, Program, Stage, task_kernel
+from ._tasks import FIRST, NOWHERE, At, Program, Stage, portion, task_kernel
 
 NONE, SUM, MEAN = 0, 1, 2
 """The reductions: none, the sum, the sum divided by the sum of the rows' class weights."""
@@ -96,7 +96,7 @@ def softmax_and_losses(worker, workers, numbers, zero):
     """
     C, smoothing, weight = get(numbers + CLASSES), get_real(numbers + SMOOTHING), get(numbers + 8)
     total_weight = _total(weight, C, zero)
-    for r in range(*_share(worker, workers, numbers)):
+    for r in range(*portion(worker, workers, get(numbers + ROWS))):
         row = get(numbers) + r * C * size_of(zero)
         log_sum = _softmax(row, get(numbers + 16) + r * C * size_of(zero), C, zero)
         x, loss = elements(row, 0, C, zero), 0.0
@@ -147,7 +147,7 @@ def logit_grads(worker, workers, numbers, zero):
     reduction, grads, targets = get(numbers + REDUCTION), get(numbers + 24), get(numbers + 32)
     scale = 1 / _divisor(targets, weight, numbers, zero) if reduction == MEAN else 1.0
     spread, total_weight = smoothing / C, _total(weight, C, zero)
-    for r in range(*_share(worker, workers, numbers)):
+    for r in range(*portion(worker, workers, get(numbers + ROWS))):
         place = r * C * size_of(zero)
         out = elements(get(numbers + 16) + place, 0, C, zero)
         y = get(targets + 8 * r)
@@ -163,13 +163,6 @@ def logit_grads(worker, workers, numbers, zero):
             for c in range(C):
                 out[c] -= share * _weight(weight, c, zero)
         out[y] -= cast(factor * on_target, zero)
-
-
-@helper
-def _share(worker, workers, numbers):
-    """A worker's rows: the first and the one after the last."""
-    M = get(numbers + ROWS)
-    return M * worker // workers, M * (worker + 1) // workers
 
 
 @helper

@@ -25,7 +25,7 @@ import numpy as np
 from ._addresses import elements, get, get_real, size_of, zero_bytes
 from ._channels import grad_sums, input_grad, merge, moments, normalise
 from ._jit import get_num_threads, helper
-from ._tasks import FIRST, NOWHERE, At, Program, Stage, task_kernel
+from ._tasks import FIRST, NOWHERE, At, Program, Stage, portion, task_kernel
 
 CHUNK = 32768
 """Elements in a chunk, unless that were fewer than `LEAST_ROWS` rows."""
@@ -166,7 +166,7 @@ def chunk_moments(worker, workers, numbers, zero):
     C = get(numbers + CHANNELS)
     step = C * size_of(zero)
     block = get(numbers + BLOCK)
-    for chunk in range(*_share(worker, workers, numbers)):
+    for chunk in range(*portion(worker, workers, get(numbers + CHUNKS))):
         low, high = _rows_of(chunk, numbers)
         mean = get(numbers + 8) + 4 * chunk * step
         squares, block_mean, block_squares = mean + step, mean + 2 * step, mean + 3 * step
@@ -232,7 +232,7 @@ def normalise_chunks(worker, workers, numbers, zero):
     step = C * size_of(zero)
     block = get(numbers + BLOCK)
     mean, scale, shift = get(numbers + 16), get(numbers + 24), get(numbers + 32)
-    for chunk in range(*_share(worker, workers, numbers)):
+    for chunk in range(*portion(worker, workers, get(numbers + CHUNKS))):
         low, high = _rows_of(chunk, numbers)
         for row in range(low, high, block):
             x, out = get(numbers) + row * step, get(numbers + 8) + row * step
@@ -247,7 +247,7 @@ def chunk_grad_sums(worker, workers, numbers, zero):
     """
     C = get(numbers + CHANNELS)
     step = C * size_of(zero)
-    for chunk in range(*_share(worker, workers, numbers)):
+    for chunk in range(*portion(worker, workers, get(numbers + CHUNKS))):
         low, high = _rows_of(chunk, numbers)
         grad, x = get(numbers) + low * step, get(numbers + 8) + low * step
         total = get(numbers + 24) + 2 * chunk * step
@@ -289,18 +289,11 @@ def input_grad_chunks(worker, workers, numbers, zero):
     block = get(numbers + BLOCK)
     mean, factor = get(numbers + 24), get(numbers + 32)
     even, slope = factor + step, factor + 2 * step
-    for chunk in range(*_share(worker, workers, numbers)):
+    for chunk in range(*portion(worker, workers, get(numbers + CHUNKS))):
         low, high = _rows_of(chunk, numbers)
         for row in range(low, high, block):
             grad, x, out = get(numbers) + row * step, get(numbers + 8) + row * step, get(numbers + 16) + row * step
             input_grad(grad, x, out, step, min(block, high - row), C, mean, factor, even, slope, zero)
-
-
-@helper
-def _share(worker, workers, numbers):
-    """A worker's chunks: the first and the one after the last."""
-    count = get(numbers + CHUNKS)
-    return count * worker // workers, count * (worker + 1) // workers
 
 
 @helper
