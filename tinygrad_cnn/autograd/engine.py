@@ -303,7 +303,9 @@ def _keep(retain_graph: bool | None, create_graph: bool) -> bool:
 
 
 def _as_list(value: Tensor | Sequence[Tensor], name: str) -> list[Tensor]:
-    tensors = list(value) if isinstance(value, Iterable) and not isinstance(value, Tensor) else [value]
+    if isinstance(value, Tensor):
+        return [value]
+    tensors = list(value) if isinstance(value, Iterable) else [value]
     for index, tensor in enumerate(tensors):
         if not isinstance(tensor, Tensor):
             raise DTypeError(f"{name}[{index}]: expected a Tensor, got {type(tensor).__name__}")

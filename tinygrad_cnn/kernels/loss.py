@@ -74,7 +74,7 @@ def _prepare(
     if kind == "forward":
         x, target, _, _, p, losses, reduced, bad_row = map(At, range(8))
         stages = (
-            Stage(softmax_and_losses, 10 * M * C, (x, weight, p, losses, target), (), numbers),
+            Stage(softmax_and_losses, 6 * M * C, (x, weight, p, losses, target), (), numbers),
             Stage(reduce_losses, 0, (losses, weight, reduced, target, bad_row), (), numbers),
         )
         return Program(dtype, threads, stages, 0, tuple(place.operand for place in (p, losses, reduced, bad_row)))
