@@ -11,8 +11,8 @@ A forked child always runs the serial version: GNU OpenMP kills a forked child a
 launches hold one lock, because Numba's fallback threading layer ("workqueue") aborts the process when two Python
 threads launch at once. Parallel kernels are called from Python only, never from another kernel (numba#4807).
 
-``@helper`` compiles a function that kernels call. Kernels reach helpers as module globals: a kernel that *closes
-over* a helper or an intrinsic is never found in the cache again.
+``@helper`` and ``@inlined`` compile a function that kernels call. Kernels reach helpers as module globals: a kernel
+that *closes over* a helper or an intrinsic is never found in the cache again.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ _njit: Any = numba.njit  # its type does not know all options
 
 helper = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 """The decorator of functions that only kernels call: compiled into each of them, inlined where LLVM finds it good."""
+
+inlined = _njit(inline="always", **OPTIONS)
+"""`helper` for a long function that is called in one place: Numba copies it there before compiling, where it would
+compile it twice, alone and as a part of the kernel (the kernels of max pooling take 30 % less time to compile)."""
 
 
 class Kernel:

@@ -28,7 +28,7 @@ from ._addresses import get, put, size_of
 from ._blocks import find_square
 from ._dot import PANEL_BYTES, spread_bias
 from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
-from ._jit import helper
+from ._jit import inlined
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, task_kernel
 from ._winograd import transform_filter, transform_input, transform_output
@@ -172,7 +172,7 @@ def transform_filters(worker, workers, numbers, zero):
             _filter_block(first, numbers, buffer, zero)
 
 
-@helper
+@inlined
 def _turned_filter(k, numbers, zero):
     """One filter o = k, turned around: its channels are already side by side."""
     weight, panels = get(numbers), get(numbers + 8)
@@ -190,7 +190,7 @@ def _turned_filter(k, numbers, zero):
             transform_filter(2, source, -columns * item, panel, step, zero)
 
 
-@helper
+@inlined
 def _filter_block(first, numbers, buffer, zero):
     """Channels ``first`` and the next few of all filters: transformed as vectors of channels, then transposed."""
     weight, panels = get(numbers), get(numbers + 8)
@@ -252,7 +252,7 @@ def winograd_products(worker, workers, numbers, zero):
             _transform_back(panel, count, numbers, products, addresses + positions * 8, zero)
 
 
-@helper
+@inlined
 def _transform_patch(tile, numbers, addresses, target, zero):
     """Gather the addresses of a tile's patch, zeros outside the image, and transform it."""
     own = numbers + 8 * FIRST
@@ -272,7 +272,7 @@ def _transform_patch(tile, numbers, addresses, target, zero):
         transform_input(2, addresses, vectors, target, step, zero)
 
 
-@helper
+@inlined
 def _find_targets(tile, numbers, targets, dump, item):
     """The addresses of a tile's output pixels; those beyond the image's edge go to a place nobody reads."""
     own = numbers + 8 * FIRST
@@ -290,7 +290,7 @@ def _find_targets(tile, numbers, targets, dump, item):
             put(targets + k * 8, dump)
 
 
-@helper
+@inlined
 def _multiply(panel, count, numbers, transformed, products, addresses, zero):
     """``M[ξ][t][:] = V[ξ][t] @ U[ξ]`` for one panel of filters: (n·n, block, width)."""
     own = numbers + 8 * FIRST
@@ -315,7 +315,7 @@ def _multiply(panel, count, numbers, transformed, products, addresses, zero):
             )  # fmt: skip
 
 
-@helper
+@inlined
 def _transform_back(panel, count, numbers, products, targets, zero):
     """``y = Aᵀ M A`` plus bias, for one panel of filters of all tiles of a block."""
     own = numbers + 8 * FIRST

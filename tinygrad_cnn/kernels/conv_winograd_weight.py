@@ -25,7 +25,7 @@ from ._addresses import add_rows, get, put, size_of, zero_bytes
 from ._blocks import find_square
 from ._dot import PANEL_BYTES
 from ._emitter import VECTOR_BYTES, VECTORS, panel_width
-from ._jit import helper
+from ._jit import inlined
 from ._outer import CHUNKS, place_columns
 from ._simd import OUTER_ROWS, outer_tile
 from ._tasks import FIRST, MULTIPLY_ADDS, Program, Stage, task_kernel
@@ -116,7 +116,7 @@ def winograd_outer_products(worker, workers, numbers, zero):
             _add_products(count, numbers, addresses, pixels, grads, sums, zero)
 
 
-@helper
+@inlined
 def _transform_pixels(tile, t, numbers, addresses, pixels, zero):
     """V of one tile: the patch it sees, zeros outside the image."""
     own = numbers + 8 * FIRST
@@ -135,7 +135,7 @@ def _transform_pixels(tile, t, numbers, addresses, pixels, zero):
         transform_input(2, addresses, C * item // VECTOR_BYTES, target, step, zero)
 
 
-@helper
+@inlined
 def _transform_grads(tile, t, numbers, addresses, grads, totals, zero):
     """Y of one tile, as rows of panels, and the sum of its gradients."""
     own = numbers + 8 * FIRST
@@ -164,7 +164,7 @@ def _transform_grads(tile, t, numbers, addresses, grads, totals, zero):
             transform_grad(2, addresses, vector * VECTOR_BYTES, target, step, zero)
 
 
-@helper
+@inlined
 def _add_products(count, numbers, addresses, pixels, grads, sums, zero):
     """Add one block's outer products to the chunk's sums."""
     own = numbers + 8 * FIRST
@@ -214,7 +214,7 @@ def finish_weight_grad(worker, workers, numbers, zero):
         place_columns(get(numbers + 8), get(numbers + 24), chunks, 1, get(own + 32), panels, zero)
 
 
-@helper
+@inlined
 def _finish_unit(unit, numbers, zero):
     """Transform the sums of a tile of channels, and write their gradients for all filters."""
     own = numbers + 8 * FIRST

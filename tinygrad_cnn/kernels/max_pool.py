@@ -24,7 +24,7 @@ import numpy as np
 
 from ._addresses import elements, get, size_of, zero_bytes
 from ._emitter import lanes
-from ._jit import get_num_threads, helper
+from ._jit import get_num_threads, helper, inlined
 from ._sizes import Pair, Window
 from ._tasks import FIRST, FLOATS, At, Program, Stage, TaskKernel, task_kernel
 from ._windows import max_windows, spread_windows, sum_winners
@@ -230,7 +230,7 @@ def _shapes(numbers):
     return H, W, C, get(numbers + ROWS), get(numbers + COLUMNS)
 
 
-@helper
+@inlined
 def _share_max_rows(worker, workers, numbers, zero, number):
     """A worker's rows of windows. Windows inside the image differ by an offset only.
 
@@ -297,7 +297,7 @@ def _valid(start, size, dilation, limit):
     return first, after
 
 
-@helper
+@inlined
 def _share_spread_rows(worker, workers, numbers, zero, number):
     """A worker's rows of windows, and the rows of pixels from each to the next."""
     item, place_item = size_of(zero), size_of(number)
@@ -335,7 +335,7 @@ def _share_spread_rows(worker, workers, numbers, zero, number):
             j += count
 
 
-@helper
+@inlined
 def _share_add_up_rows(worker, workers, numbers, zero, number):
     """A worker's rows of pixels, each the sum over the windows around it."""
     item, place_item = size_of(zero), size_of(number)
