@@ -19,6 +19,7 @@ import tinygrad_cnn
 import tinygrad_cnn.nn.functional as F
 
 from . import harness
+from .floor import floor
 
 BATCH = 64
 TOLERANCE = 1e-5  # of the largest element
@@ -34,6 +35,26 @@ class Layer(NamedTuple):
     stride: int = 1
     padding: int = 0
     groups: int = 1
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one pass over a batch; the same for all three."""
+        return BATCH * self._outputs * self.filters * self._weights_each
+
+    @property
+    def moved(self) -> int:
+        """Bytes of images, filters, bias and outputs; each pass reads or writes them all once."""
+        images = BATCH * self.side**2 * self.channels
+        outputs = BATCH * self._outputs * self.filters
+        return 4 * (images + self.filters * (self._weights_each + 1) + outputs)
+
+    @property
+    def _outputs(self) -> int:
+        return ((self.side + 2 * self.padding - self.kernel) // self.stride + 1) ** 2
+
+    @property
+    def _weights_each(self) -> int:
+        return self.channels // self.groups * self.kernel**2
 
     def __str__(self) -> str:
         text = f"{self.channels}→{self.filters} {self.kernel}×{self.kernel} @{self.side}"
@@ -105,7 +126,8 @@ def compare(layer: Layer, rounds: int) -> Iterator[harness.Comparison]:
             right = [t.detach().numpy() for t in exact[name]()]
             return max(harness.difference(a.detach().numpy(), b) for a, b in zip(calls["tinygrad_cnn"](), right))
 
-        yield harness.compare(f"{name}, {layer}", calls, check, TOLERANCE, rounds)
+        least = floor(layer.multiply_adds, layer.moved)
+        yield harness.compare(f"{name}, {layer}", calls, check, TOLERANCE, rounds, least)
 
 
 def passes(

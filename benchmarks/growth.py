@@ -21,7 +21,7 @@ import tinygrad_cnn
 
 from . import harness
 from .models import lecture_cnn
-from .networks import training
+from .networks import training, training_arithmetic
 
 SIDES = ("tinygrad_cnn", "torch channels_last")
 PICTURE = harness.RESULTS / "growth.svg"
@@ -70,14 +70,14 @@ def measurements(rounds: int) -> Iterator[Point]:
     """All points, one after the other."""
     threads = tinygrad_cnn.get_num_threads()
     for batch in BATCHES:
-        yield Point("batch size", batch, step_arithmetic(batch), train(batch, rounds))
+        yield Point("batch size", batch, training_arithmetic(lecture_cnn, batch), train(batch, rounds))
     for side in IMAGE_SIDES:
         yield Point("image size", side, *convolve(LAYER_CHANNELS, side, rounds))
     for channels in CHANNELS:
         yield Point("channels", channels, *convolve(channels, LAYER_SIDE, rounds))
     for count in range(1, tinygrad_cnn.kernels._jit.max_threads() + 1):
         harness.use_threads(count)
-        yield Point("threads", count, step_arithmetic(STEP_BATCH), train(STEP_BATCH, rounds))
+        yield Point("threads", count, training_arithmetic(lecture_cnn, STEP_BATCH), train(STEP_BATCH, rounds))
     harness.use_threads(threads)
 
 
@@ -85,13 +85,6 @@ def train(batch: int, rounds: int) -> dict[str, float]:
     """Seconds of one training step of the lecture's CNN, by side."""
     found = training(lecture_cnn, batch, compiled=False, rounds=rounds).seconds
     return {side: found[side] for side in SIDES}
-
-
-def step_arithmetic(batch: int) -> int:
-    """Multiply-adds of a training step: forward, weights' gradients and, but for the images, inputs' gradients."""
-    images = 26 * 26 * 32 * 9
-    rest = 24 * 24 * 64 * 9 * 32 + 64 * 12 * 12 * 128 + 128 * 10
-    return batch * (2 * images + 3 * rest)
 
 
 def convolve(channels: int, side: int, rounds: int) -> tuple[int, dict[str, float]]:

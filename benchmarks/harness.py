@@ -41,12 +41,14 @@ class Comparison:
         seconds: the median time of one call, by side; ours comes first.
         ratios: per other side, the quartiles (25 %, 50 %, 75 %) of its time divided by ours within a round.
         error: the largest difference found by the correctness check, relative to the largest value compared.
+        above_floor: the quartiles of our time divided by the least that the work can take; None if that is not known.
     """
 
     name: str
     seconds: dict[str, float]
     ratios: dict[str, tuple[float, float, float]]
     error: float
+    above_floor: tuple[float, float, float] | None = None
 
     @property
     def best_other(self) -> str | None:
@@ -65,7 +67,8 @@ class Comparison:
         if self.best_other is not None:
             low, middle, high = self.ratios[self.best_other]
             ratio = f"ratio {middle:.2f} ({low:.2f} to {high:.2f})"
-        return f"{self.name:<48} ms: {times}  {ratio}  error {self.error:.1e}"
+        floor = "" if self.above_floor is None else f"  {self.above_floor[1]:.3g} times the floor"
+        return f"{self.name:<48} ms: {times}  {ratio}{floor}  error {self.error:.1e}"
 
 
 def compare(
@@ -74,6 +77,7 @@ def compare(
     check: Callable[[], float],
     tolerance: float,
     rounds: int = ROUNDS,
+    floor: Callable[[], float] | None = None,
 ) -> Comparison:
     """Check that all sides compute the same, then time them in turn.
 
@@ -83,6 +87,7 @@ def compare(
         check: the largest relative difference between the sides' results, from the same inputs and weights.
         tolerance: the most that may be.
         rounds: how many times every side is timed.
+        floor: measures the least seconds that the work can take (`benchmarks.floor`).
 
     Raises:
         AssertionError: the results differ by more than the tolerance; nothing is timed then.
@@ -90,29 +95,31 @@ def compare(
     error = check()
     if not error <= tolerance:
         raise AssertionError(f"{name}: the results differ by {error:.3g}, more than {tolerance:.3g}")
-    repeats = {side: _repeats(call) for side, call in sides.items()}
+    repeats = {side: repeats_of(call) for side, call in sides.items()}
     samples: dict[str, list[float]] = {side: [] for side in sides}
+    least: list[float] = []
     for _ in range(rounds):
         for side, call in sides.items():
-            samples[side].append(_time(call, repeats[side]))
+            samples[side].append(time_of(call, repeats[side]))
+        if floor is not None:
+            least.append(floor())
     ours, *others = sides
     ratios = {}
     for side in others:
-        within = [theirs / mine for theirs, mine in zip(samples[side], samples[ours])]
-        low, middle, high = quartiles(within)
-        ratios[side] = (low, middle, high)
+        ratios[side] = ratio_quartiles(samples[side], samples[ours])
     medians = {side: statistics.median(times) for side, times in samples.items()}
-    return Comparison(name, medians, ratios, error)
+    above_floor = None if floor is None else ratio_quartiles(samples[ours], least)
+    return Comparison(name, medians, ratios, error, above_floor)
 
 
-def _repeats(call: Callable[[], Any]) -> int:
+def repeats_of(call: Callable[[], Any]) -> int:
     """How many calls make one sample long enough to time; warms the call up."""
     call()
-    once = min(_time(call, 1) for _ in range(3))
+    once = min(time_of(call, 1) for _ in range(3))
     return max(1, round(SECONDS_PER_SAMPLE / once))
 
 
-def _time(call: Callable[[], Any], repeats: int) -> float:
+def time_of(call: Callable[[], Any], repeats: int) -> float:
     """Seconds per call.  The garbage collector runs before, not during."""
     gc.collect()
     time.sleep(SETTLE)
@@ -172,6 +179,12 @@ def machine(threads: int) -> dict[str, Any]:
         "versions": versions,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def ratio_quartiles(times: Sequence[float], others: Sequence[float]) -> tuple[float, float, float]:
+    """The quartiles of the ratios within the rounds."""
+    low, middle, high = quartiles([time / other for time, other in zip(times, others, strict=True)])
+    return low, middle, high
 
 
 def quartiles(values: Sequence[float]) -> list[float]:

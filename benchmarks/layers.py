@@ -20,6 +20,7 @@ import tinygrad_cnn.nn.functional as F
 from tinygrad_cnn import optim
 
 from . import harness
+from .floor import STEP_ARRAYS, floor
 from .models import lecture_cnn, resnet20
 
 TOLERANCE = 1e-4  # of the largest element: float32 sums in another order
@@ -74,7 +75,9 @@ def image_layer(ours: Any, theirs: Any, shape: tuple[int, ...], *args: Any) -> A
         )
         for side, function, value in inputs:
             sides[side] = forward_and_backward(lambda v, f=function: f(v, *args), value)
-        return harness.compare(name, sides, check_of(sides), TOLERANCE, rounds)
+        out, grad = sides["tinygrad_cnn"]()
+        moved = 2 * (out.numel() * out.element_size() + grad.numel() * grad.element_size())  # both ways
+        return harness.compare(name, sides, check_of(sides), TOLERANCE, rounds, floor(0, moved))
 
     return run
 
@@ -149,7 +152,8 @@ def cross_entropy(batch: int, classes: int) -> Any:
             "tinygrad_cnn": forward_and_backward(lambda v: F.cross_entropy(v, mine), x),
             "torch": forward_and_backward(lambda v: TF.cross_entropy(v, theirs), torch.from_numpy(logits)),
         }
-        return harness.compare(name, sides, check_of(sides), TOLERANCE, rounds)
+        moved = 2 * logits.nbytes + labels.nbytes  # the gradient is as large as the logits
+        return harness.compare(name, sides, check_of(sides), TOLERANCE, rounds, floor(0, moved))
 
     return run
 
@@ -186,7 +190,8 @@ def optimizer_step(build: Any, rule: str, keywords: dict[str, Any]) -> Any:
                 for a, b in zip(mine, parameters[side])
             )
 
-        return harness.compare(name, sides, check, TOLERANCE, rounds)
+        moved = STEP_ARRAYS[rule] * sum(4 * value.numel() for value in parameters["tinygrad_cnn"])
+        return harness.compare(name, sides, check, TOLERANCE, rounds, floor(0, moved))
 
     return run
 

@@ -1,14 +1,16 @@
 """Training steps and inference of whole networks against PyTorch's modes: ``python -m benchmarks.networks``.
 
 PyTorch runs eager on NCHW memory, eager on channels-last memory (weights and images converted before the clock
-starts) and, with ``--compile``, through ``torch.compile``; its Adam is the fused one.  Both sides start from the same
-weights; our gradients are compared with PyTorch's in float64 before anything is timed.
+starts) and, where a C++ compiler is found, through ``torch.compile``; its Adam is the fused one.  Both sides start from
+the same weights; our gradients are compared with PyTorch's in float64 before anything is timed.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,7 @@ import torch
 import tinygrad_cnn
 
 from . import harness
+from .floor import STEP_ARRAYS, floor
 from .models import INPUT_SHAPES, NAMES, lecture_cnn, lenet5, resnet20
 
 TRAINING = ((lecture_cnn, 64), (lecture_cnn, 256), (lenet5, 64), (lenet5, 256), (resnet20, 128))
@@ -32,9 +35,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=harness.ROUNDS)
-    parser.add_argument("--compile", action="store_true", help="add torch.compile (takes minutes to compile)")
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        default=has_compiler(),
+        help="with or without torch.compile (minutes more); default: with it where a C++ compiler is found",
+    )
     parser.add_argument("--only", choices=["training", "inference"], help="one of the two tables")
     options = parser.parse_args()
+    if not options.compile:
+        print("torch.compile: left out")
     harness.use_threads(options.threads)
     for table, cases, run in (("training", TRAINING, training), ("inference", INFERENCE, inference)):
         if options.only in (None, table):
@@ -43,6 +53,11 @@ def main() -> None:
                 rows.append(run(build, batch, options.compile, options.rounds))
                 print(rows[-1], flush=True)
             harness.save(table, rows, options.threads)
+
+
+def has_compiler() -> bool:
+    """Whether torch.compile finds what it needs to compile its code: $CXX, or g++."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
 def data(build: Callable[[Any], Any], batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +102,36 @@ def training(build: Callable[[Any], Any], batch: int, compiled: bool, rounds: in
         return worst(gradients(tinygrad_cnn, ours, x, target), exact)
 
     name = f"training step, {NAMES[build]}, batch {batch}"
-    return harness.compare(name, sides, check, max(TOLERANCE, 2 * pytorch_error), rounds)
+    moved = images.nbytes + STEP_ARRAYS["Adam"] * parameter_bytes(nchw)
+    least = floor(training_arithmetic(build, batch), moved)
+    return harness.compare(name, sides, check, max(TOLERANCE, 2 * pytorch_error), rounds, least)
+
+
+def arithmetic(build: Callable[[Any], Any], batch: int) -> list[int]:
+    """The multiply-adds of every convolution and linear layer, in the order that they run, for a batch of images."""
+    found = []
+
+    def count(layer: Any, inputs: Any, out: Any) -> None:
+        found.append(out.numel() * layer.weight[0].numel())
+
+    model = build(torch)
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        model(torch.zeros(1, *INPUT_SHAPES[build]))
+    return [batch * each for each in found]
+
+
+def training_arithmetic(build: Callable[[Any], Any], batch: int) -> int:
+    """The multiply-adds of a step: forward, the weights' gradients and, but for the images, the inputs' gradients."""
+    each = arithmetic(build, batch)
+    return 3 * sum(each) - each[0]
+
+
+def parameter_bytes(model: Any) -> int:
+    """The size of all parameters."""
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
 
 
 def gradients(library: Any, model: Any, images: Any, labels: Any) -> list[np.ndarray]:
@@ -136,7 +180,8 @@ def inference(build: Callable[[Any], Any], batch: int, compiled: bool, rounds: i
         others = [np.asarray(call()) for side, call in sides.items() if side != "tinygrad_cnn"]
         return max(harness.difference(mine, other) for other in others)
 
-    return harness.compare(f"inference, {NAMES[build]}, batch {batch}", sides, check, TOLERANCE, rounds)
+    least = floor(sum(arithmetic(build, batch)), images.nbytes + parameter_bytes(nchw))
+    return harness.compare(f"inference, {NAMES[build]}, batch {batch}", sides, check, TOLERANCE, rounds, least)
 
 
 def forward(library: Any, model: Any, images: Any) -> Callable[[], Any]:

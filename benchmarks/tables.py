@@ -51,14 +51,20 @@ def render(table: str) -> str:
     rival = "the fastest of the others" if len(others) > 1 else others[0]
     if any(side.startswith("torch") for side in others):
         rival = "the best PyTorch mode"
-    lines = ["| work | " + " | ".join(f"{side}, {unit}" for side in sides) + f" | times faster than {rival} |"]
-    lines.append("|---" * (len(sides) + 2) + "|")
+    header = ["work", *(f"{side}, {unit}" for side in sides), f"times faster than {rival}"]
+    has_floor = any(row.get("above_floor") for row in rows)
+    if has_floor:
+        header.append("times the floor")
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for row in rows:
         times = [_time(row["seconds"].get(side), scale) for side in (ours, *others)]
         ratio = ""
         if row["best_other"] is not None:
             ratio = _ratio(*row["ratios"][row["best_other"]])
-        lines.append(f"| {row['name']} | " + " | ".join(times) + f" | {ratio} |")
+        cells = [row["name"], *times, ratio]
+        if has_floor:
+            cells.append(f"{row['above_floor'][1]:.3g}")
+        lines.append("| " + " | ".join(cells) + " |")
     lines.append("")
     lines.append(f"{_where(machine)} Medians; in brackets the quartiles over the rounds.")
     return "\n".join(lines) + "\n"
