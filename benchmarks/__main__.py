@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-for name in ("networks", "convolution", "layers", "overhead", "memory", "startup", "growth", "others", "tables"):
+NETWORKS_AND_LAYERS = ("networks", "convolution", "tricks", "layers")
+FRAMEWORK = ("overhead", "memory", "startup", "growth", "others")
+
+for name in (*NETWORKS_AND_LAYERS, *FRAMEWORK, "tables"):
     print(f"== {name}", flush=True)
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

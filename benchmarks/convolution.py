@@ -8,6 +8,7 @@ is channels-last, as it is between our layers.  Results are compared with PyTorc
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -39,22 +40,23 @@ class Layer(NamedTuple):
     @property
     def multiply_adds(self) -> int:
         """Of one pass over a batch; the same for all three."""
-        return BATCH * self._outputs * self.filters * self._weights_each
+        return BATCH * self._outputs * math.prod(self.filters_shape)
 
     @property
     def moved(self) -> int:
         """Bytes of images, filters, bias and outputs; each pass reads or writes them all once."""
         images = BATCH * self.side**2 * self.channels
         outputs = BATCH * self._outputs * self.filters
-        return 4 * (images + self.filters * (self._weights_each + 1) + outputs)
+        return 4 * (images + math.prod(self.filters_shape) + self.filters + outputs)
 
     @property
     def _outputs(self) -> int:
         return ((self.side + 2 * self.padding - self.kernel) // self.stride + 1) ** 2
 
     @property
-    def _weights_each(self) -> int:
-        return self.channels // self.groups * self.kernel**2
+    def filters_shape(self) -> tuple[int, int, int, int]:
+        """(O, KH, KW, C/groups)."""
+        return self.filters, self.kernel, self.kernel, self.channels // self.groups
 
     def __str__(self) -> str:
         text = f"{self.channels}→{self.filters} {self.kernel}×{self.kernel} @{self.side}"
@@ -105,8 +107,7 @@ def compare(layer: Layer, rounds: int) -> Iterator[harness.Comparison]:
     """The three passes of a layer."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((BATCH, layer.side, layer.side, layer.channels)).astype(np.float32)
-    shape = (layer.filters, layer.kernel, layer.kernel, layer.channels // layer.groups)
-    weight = rng.standard_normal(shape).astype(np.float32)
+    weight = rng.standard_normal(layer.filters_shape).astype(np.float32)
     bias = rng.standard_normal(layer.filters).astype(np.float32)
     arrays = (x, weight, bias)
 
