@@ -34,7 +34,7 @@ def main() -> None:
     """Run the tables that were asked for and save their results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=harness.ROUNDS)
+    parser.add_argument("--rounds", type=int, default=3 * harness.ROUNDS)
     parser.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,

@@ -1,15 +1,15 @@
 """Task kernels: loops over bare addresses that compile once, run on all threads, and share one launcher.
 
 Numba compiles the body of a ``prange`` loop three times over (as typed code, as a "gufunc", inside its wrapper), and
-LLVM is slow on array indexing. For the few large kernels behind convolutions that came to 15 s before the first
-training step, and batch normalisation, cross-entropy and the optimizers took 54 s for all dtypes and numbers of threads
-where they now take 14. Here a kernel is a C function
+LLVM is slow on array indexing. For the few kernels that convolution had at first that came to 15 s, where task kernels
+took 4; for batch normalisation, cross-entropy and the optimizers, in all dtypes and on one and on more threads, to 54
+s, where they now take 14. Here a kernel is a C function
 
     share(worker, workers, numbers, zero)
 
 that does worker number ``worker``'s part of the work; ``numbers`` is the address of an int64 array with the addresses
 of all arrays and the numbers of the call, and ``zero`` has the arrays' dtype. One tiny ``prange`` loop, compiled once
-per dtype, calls any such function on all threads. Compiling all of convolution's kernels takes 4 s.
+per dtype, calls any such function on all threads.
 
 ``get(numbers + 8 * i)`` reads number i. The first `FLOATS` of them are the addresses of the float arrays, the next
 `INTS` those of int64 arrays, the call's numbers follow from `FIRST` on.
