@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ def flat_views(*arrays: Array) -> list[Array] | None:
 def memory_order(array: Array) -> list[int]:
     """The dimensions from the one with the largest steps in memory to the one with the smallest."""
     return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+
+
+def inverse(order: Sequence[int]) -> list[int]:
+    """The order of dimensions that undoes a transposition."""
+    return sorted(range(len(order)), key=order.__getitem__)
 
 
 def add_to(total: Array, array: Array) -> None:

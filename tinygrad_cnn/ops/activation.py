@@ -11,7 +11,7 @@ from .. import kernels
 from ..autograd import Op, Tensor, is_grad_enabled
 from ..autograd.dtype import as_numpy_dtype
 from ..errors import DTypeError
-from ..kernels._memory import LARGE, flat_views, memory_order
+from ..kernels._memory import LARGE, flat_views, inverse, memory_order
 from . import buffers
 from .arithmetic import Mul, Sub, add, mul
 from .cast import cast
@@ -77,7 +77,7 @@ class ReLUWithBits(ReLU):
         turned = x.transpose(self.order)
         out, bits = buffers.empty(turned.shape, x.dtype), buffers.empty((-(-x.size // 8),), np.dtype(np.uint8))
         kernels.elementwise.relu_with_bits.run(x.size, turned.reshape(-1), out.reshape(-1), bits)
-        return out.transpose(np.argsort(self.order)), bits
+        return out.transpose(inverse(self.order)), bits
 
     def backward(self, grad: Tensor, *bits: Any) -> tuple[Tensor]:
         return (WhereBits.apply(grad, bits[-1], order=self.order, in_place=self.owns_gradient),)
@@ -86,7 +86,7 @@ class ReLUWithBits(ReLU):
         """The bits as bools of the output's shape."""
         shape = self.output_shapes[0]
         flat = np.unpackbits(bits, count=math.prod(shape), bitorder="little").astype(bool)
-        return flat.reshape([shape[axis] for axis in self.order]).transpose(np.argsort(self.order))
+        return flat.reshape([shape[axis] for axis in self.order]).transpose(inverse(self.order))
 
     def name(self) -> str:
         """As if the array were small."""
@@ -111,7 +111,7 @@ class WhereBits(Op):
         else:
             out = turned if self.in_place else buffers.empty(turned.shape, grad.dtype)
         kernels.elementwise.where_bits.run(grad.size, turned.reshape(-1), bits, out.reshape(-1))
-        return out.transpose(np.argsort(self.order))
+        return out.transpose(inverse(self.order))
 
     def backward(self, upstream: Tensor, bits: Tensor) -> tuple[Tensor | None, ...]:
         return WhereBits.apply(upstream, bits, order=self.order), None

@@ -18,6 +18,7 @@ from ..autograd import Op, Tensor, wrap
 from ..autograd.grad_mode import recording
 from ..autograd.inplace import check_writable, write
 from ..errors import DimError, DTypeError, ShapeError
+from ..kernels._memory import inverse
 from .cast import cast
 from .creation import tensor
 from .inplace import as_source, assign
@@ -69,7 +70,7 @@ class TakeAdjoint(Op):
             flat = flat * size + (row.reshape(-1) % size if grad.size else 0)
         total = _sum_rows(rows, flat, math.prod(indexed), math.prod(self.shape[dim] for dim in rest))
         total = total.reshape(indexed + tuple(self.shape[dim] for dim in rest))
-        total = total.transpose(tuple(np.argsort(self.dims + rest)))
+        total = total.transpose(inverse(self.dims + rest))
         out = zeros_in_order_of(grad, self.shape)
         if total.strides == out.strides:
             return total
@@ -105,7 +106,7 @@ def _along_memory(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
     """Places of one dimension, in the memory order of x."""
     order = sorted(range(x.ndim), key=lambda d: -abs(x.strides[d]))
     taken = x.transpose(order).take(index, axis=order.index(dim))
-    return taken.transpose(tuple(np.argsort(order)))
+    return taken.transpose(inverse(order))
 
 
 def _sum_rows(rows: np.ndarray, places: np.ndarray, count: int, width: int) -> np.ndarray:
