@@ -31,7 +31,7 @@ from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
 from ._jit import inlined
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, task_kernel
-from ._winograd import transform_filter, transform_input, transform_output
+from ._winograd import GAP, transform_filter, transform_input, transform_output
 from ._workspace import BIAS, LEFT, OUT, RIGHT, Carver, zero_row
 from .conv_winograd_weight import weight_grad_program
 
@@ -54,15 +54,6 @@ class Plan(NamedTuple):
     def positions(self) -> int:
         """n·n."""
         return (self.m + 2) ** 2
-
-    @property
-    def pitch(self) -> int:
-        """Tiles from one position's products to the next one's.
-
-        One more than there are: a tile's n·n vectors would otherwise lie multiples of 2 KB apart, which the L1 cache
-        has only two places for.
-        """
-        return self.block + 1
 
     @property
     def tasks(self) -> int:
@@ -129,7 +120,8 @@ def _program(this: Plan, dtype: Any, threads: int, with_bias: bool, relu: bool, 
     width, vector = panel_width(dtype), lanes(dtype)
     channels, filters = this.source[2], this.target[2]
     panels = -(-filters // width)
-    buffer = this.positions * (this.pitch * (channels + width) + vector * vector) + filters
+    steps = tuple(this.block * row + GAP for row in (channels, width))  # from position to position of V, of M
+    buffer = this.positions * (sum(steps) + vector * vector) + filters
     listed = this.positions + this.m**2 * this.block + 3 * ROWS
     carver = Carver(dtype)
     transformed = carver.take(this.positions, panels, channels, width)
@@ -144,7 +136,7 @@ def _program(this: Plan, dtype: Any, threads: int, with_bias: bool, relu: bool, 
             winograd_products, min(step, this.tasks) * work // (this.tasks * MULTIPLY_ADDS),
             (LEFT, zeros, transformed, starts, buffers, OUT), (addresses,),
             (first, min(this.tasks, first + step), this.images, *this.source, *this.target, *this.padding,
-             *this.tiles, this.block, this.pitch, this.m, relu, buffer, listed),
+             *this.tiles, this.block, *steps, this.m, relu, buffer, listed),
         )
         for first in range(0, this.tasks, step)
     ]  # fmt: skip
@@ -238,18 +230,18 @@ def winograd_products(worker, workers, numbers, zero):
     written.
     Ints: ``addresses (workers, …)``, scratch.
     Numbers: first task, task after the last, images, the source's height, width and channels, the target's, padding,
-    tiles of an image down and across, tiles per task, `Plan.pitch`, m, 1 for ReLU, elements per buffer, addresses per
-    worker.
+    tiles of an image down and across, tiles per task, elements from position to position of V and of M, m, 1 for ReLU,
+    elements per buffer, addresses per worker.
     """
     own = numbers + 8 * FIRST
     item = size_of(zero)
-    channels, filters, m = get(own + 40), get(own + 64), get(own + 120)
-    positions, block, pitch = (m + 2) * (m + 2), get(own + 104), get(own + 112)
+    channels, filters, m = get(own + 40), get(own + 64), get(own + 128)
+    positions, block = (m + 2) * (m + 2), get(own + 104)
     tiles = get(own + 16) * get(own + 88) * get(own + 96)
-    transformed = get(numbers + 32) + worker * get(own + 136) * item
-    products = transformed + positions * pitch * channels * item
-    dump = products + positions * pitch * PANEL_BYTES
-    addresses = get(numbers + 48) + worker * get(own + 144) * 8
+    transformed = get(numbers + 32) + worker * get(own + 144) * item
+    products = transformed + positions * get(own + 112) * item
+    dump = products + positions * get(own + 120) * item
+    addresses = get(numbers + 48) + worker * get(own + 152) * 8
     tasks = get(own + 8) - get(own)
     for task in range(get(own) + tasks * worker // workers, get(own) + tasks * (worker + 1) // workers):
         first = task * block
@@ -268,14 +260,14 @@ def _transform_patch(tile, numbers, addresses, target, zero):
     own = numbers + 8 * FIRST
     item = size_of(zero)
     H, W, channels = get(own + 24), get(own + 32), get(own + 40)
-    across, m = get(own + 96), get(own + 120)
+    across, m = get(own + 96), get(own + 128)
     per_image = get(own + 88) * across
     image, place = tile // per_image, tile % per_image
     top, left = place // across * m - get(own + 72), place % across * m - get(own + 80)
     source = get(numbers) + image * H * W * channels * item
     find_square(source, top, left, m + 2, H, W, channels * item, get(numbers + 8), addresses)
     vectors = channels * item // VECTOR_BYTES
-    step = get(own + 112) * channels * item
+    step = get(own + 112) * item
     if m == 4:
         transform_input(4, addresses, vectors, target, step, zero)
     else:
@@ -287,7 +279,7 @@ def _find_targets(tile, numbers, targets, dump, item):
     """The addresses of a tile's output pixels; those beyond the image's edge go to a place nobody reads."""
     own = numbers + 8 * FIRST
     H, W, filters = get(own + 48), get(own + 56), get(own + 64)
-    across, m = get(own + 96), get(own + 120)
+    across, m = get(own + 96), get(own + 128)
     per_image = get(own + 88) * across
     image, place = tile // per_image, tile % per_image
     out = get(numbers + 40) + image * H * W * filters * item
@@ -305,8 +297,7 @@ def _multiply(panel, count, numbers, transformed, products, addresses, zero):
     """``M[ξ][t][:] = V[ξ][t] @ U[ξ]`` for one panel of filters: (n·n, block, width)."""
     own = numbers + 8 * FIRST
     item = size_of(zero)
-    channels, filters, m = get(own + 40), get(own + 64), get(own + 120)
-    block, pitch = get(own + 104), get(own + 112)
+    channels, filters, m, block = get(own + 40), get(own + 64), get(own + 128), get(own + 104)
     panels = (filters * item + PANEL_BYTES - 1) // PANEL_BYTES
     rows = addresses + ((m + 2) * (m + 2) + m * m * block) * 8
     targets, pieces = rows + ROWS * 8, rows + 2 * ROWS * 8
@@ -317,13 +308,16 @@ def _multiply(panel, count, numbers, transformed, products, addresses, zero):
     width = PANEL_BYTES // item
     for position in range((m + 2) * (m + 2)):
         weights = get(numbers + 16) + (position * panels + panel) * channels * PANEL_BYTES
+        origin = transformed + position * get(own + 112) * item
+        target = products + position * get(own + 120) * item
         # A block has room for whole tiles: what the last one computes too much, nobody reads.
-        for t in range(position * pitch, position * pitch + count, ROWS):
-            origin, target = transformed + t * channels * item, products + t * PANEL_BYTES
+        for _ in range(0, count, ROWS):
             dot_tile(
                 2, rows, origin, pieces, 1, channels, weights, get(numbers + 8), 0, lowest_of(zero), targets, target,
                 width,
             )  # fmt: skip
+            origin += ROWS * channels * item
+            target += ROWS * PANEL_BYTES
 
 
 @inlined
@@ -331,8 +325,8 @@ def _transform_back(panel, count, numbers, products, targets, zero):
     """``y = Aᵀ M A`` plus bias, for one panel of filters of all tiles of a block."""
     own = numbers + 8 * FIRST
     item = size_of(zero)
-    filters, m, pitch = get(own + 64), get(own + 120), get(own + 112)
-    floor = zero if get(own + 128) else lowest_of(zero)
+    filters, m, step = get(own + 64), get(own + 128), get(own + 120) * item
+    floor = zero if get(own + 136) else lowest_of(zero)
     vectors = min(VECTORS, (filters * item - panel * PANEL_BYTES) // VECTOR_BYTES)
     for t in range(count):
         for v in range(vectors):
@@ -341,6 +335,6 @@ def _transform_back(panel, count, numbers, products, targets, zero):
             start = get(numbers + 24) + shift
             places = targets + t * m * m * 8
             if m == 4:
-                transform_output(4, source, pitch * PANEL_BYTES, start, floor, places, shift)
+                transform_output(4, source, step, start, floor, places, shift)
             else:
-                transform_output(2, source, pitch * PANEL_BYTES, start, floor, places, shift)
+                transform_output(2, source, step, start, floor, places, shift)

@@ -29,7 +29,7 @@ from ._jit import inlined
 from ._outer import CHUNKS, place_columns
 from ._simd import OUTER_ROWS, outer_tile
 from ._tasks import FIRST, MULTIPLY_ADDS, Program, Stage, task_kernel
-from ._winograd import transform_grad, transform_input, transform_sums
+from ._winograd import GAP, transform_grad, transform_input, transform_sums
 from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, round_up, zero_row
 
 CACHE_BYTES = 512 * 1024
@@ -54,11 +54,11 @@ def weight_grad_program(
     chunks = max(1, min(CHUNKS, SUMS_BYTES // (size * item), tiles // 8))
     block = CACHE_BYTES // (positions * (C + panels * width) * item)
     block = max(24, min(96, round_up(block, 8), -(-tiles // chunks)))
-    pitch = block | 1  # tiles from position to position: odd, for the reason that `conv_winograd.Plan.pitch` gives
+    steps = tuple(block * row + GAP for row in (C, panels * width))  # from position to position of V, of Y
     carver = Carver(dtype)
     sums = carver.take(chunks, size)
     column_sums = carver.take(chunks, panels, width)
-    buffer = positions * pitch * (C + panels * width)
+    buffer = positions * sum(steps)
     buffers = carver.take(threads, buffer)
     listed = positions + m * m + block
     addresses = carver.take_int64(threads, listed)
@@ -67,8 +67,8 @@ def weight_grad_program(
         Stage(
             winograd_outer_products, tiles * positions * C * O // MULTIPLY_ADDS,
             (LEFT, zero_row(max(C, O), dtype), RIGHT, buffers, sums, column_sums), (terms, addresses),
-            (chunks, N, H, W, C, OH, OW, O, *geometry.padding, down, across, m, block, pitch, units, panels, buffer,
-             listed),
+            (chunks, N, H, W, C, OH, OW, O, *geometry.padding, down, across, m, block, *steps, units, panels,
+             buffer, listed),
         ),
         Stage(
             finish_weight_grad, chunks * size, (sums, column_sums, OUT, OUT_COLUMNS), (),
@@ -92,18 +92,18 @@ def winograd_outer_products(worker, workers, numbers, zero):
     channels; ``column_sums (chunks, panels, width)``, written: the chunk's sum of ``grad``.
     Ints: ``terms (units · tile,)``, bytes from a pixel's beginning to each channel, the last ones repeating;
     ``addresses (workers, …)``, scratch.
-    Numbers: chunks, N, H, W, C, OH, OW, O, padding, tiles of an image down and across, m, tiles per block and from
-    position to position, units, panels, elements per buffer, addresses per worker.
+    Numbers: chunks, N, H, W, C, OH, OW, O, padding, tiles of an image down and across, m, tiles per block, elements
+    from position to position of V and of Y, units, panels, elements per buffer, addresses per worker.
     """
     own = numbers + 8 * FIRST
     item = size_of(zero)
     chunks, m, block = get(own), get(own + 96), get(own + 104)
     tiles = get(own + 8) * get(own + 80) * get(own + 88)
-    positions, panels = (m + 2) * (m + 2), get(own + 128)
-    chunk_bytes = positions * get(own + 120) * panels * OUTER_ROWS * PANEL_BYTES
-    pixels = get(numbers + 24) + worker * get(own + 136) * item
-    grads = pixels + positions * get(own + 112) * get(own + 32) * item
-    addresses = get(numbers + 56) + worker * get(own + 144) * 8
+    positions, panels = (m + 2) * (m + 2), get(own + 136)
+    chunk_bytes = positions * get(own + 128) * panels * OUTER_ROWS * PANEL_BYTES
+    pixels = get(numbers + 24) + worker * get(own + 144) * item
+    grads = pixels + positions * get(own + 112) * item
+    addresses = get(numbers + 56) + worker * get(own + 152) * 8
     for chunk in range(worker, chunks, workers):
         sums = get(numbers + 32) + chunk * chunk_bytes
         totals = get(numbers + 40) + chunk * panels * PANEL_BYTES
@@ -130,7 +130,7 @@ def _transform_pixels(tile, t, numbers, addresses, pixels, zero):
     top, left = place // across * m - get(own + 64), place % across * m - get(own + 72)
     source = get(numbers) + image * H * W * C * item
     find_square(source, top, left, m + 2, H, W, C * item, get(numbers + 8), addresses)
-    target, step = pixels + t * C * item, get(own + 112) * C * item
+    target, step = pixels + t * C * item, get(own + 112) * item
     if m == 4:
         transform_input(4, addresses, C * item // VECTOR_BYTES, target, step, zero)
     else:
@@ -143,7 +143,7 @@ def _transform_grads(tile, t, numbers, addresses, grads, totals, zero):
     own = numbers + 8 * FIRST
     item = size_of(zero)
     OH, OW, O = get(own + 40), get(own + 48), get(own + 56)
-    across, m, pitch, panels = get(own + 88), get(own + 96), get(own + 112), get(own + 128)
+    across, m, block, panels = get(own + 88), get(own + 96), get(own + 104), get(own + 136)
     per_image = get(own + 80) * across
     image, place = tile // per_image, tile % per_image
     top, left = place // across * m, place % across * m
@@ -155,11 +155,11 @@ def _transform_grads(tile, t, numbers, addresses, grads, totals, zero):
         for panel in range(panels):
             begin = panel * PANEL_BYTES
             add_rows(row + begin, O * item, O - panel * width, min(m, OW - left), totals + begin, zero)
-    step = panels * pitch * PANEL_BYTES
+    step = get(own + 120) * item
     for vector in range(O * item // VECTOR_BYTES):
         panel, side = vector // VECTORS, vector % VECTORS
         row = VECTOR_BYTES if O - panel * width <= width // VECTORS else PANEL_BYTES
-        target = grads + panel * pitch * PANEL_BYTES + t * row + side * VECTOR_BYTES
+        target = grads + panel * block * PANEL_BYTES + t * row + side * VECTOR_BYTES
         if m == 4:
             transform_grad(4, addresses, vector * VECTOR_BYTES, target, step, zero)
         else:
@@ -171,19 +171,19 @@ def _add_products(count, numbers, addresses, pixels, grads, sums, zero):
     """Add one block's outer products to the chunk's sums."""
     own = numbers + 8 * FIRST
     item = size_of(zero)
-    C, O, m, pitch = get(own + 32), get(own + 56), get(own + 96), get(own + 112)
-    units, panels = get(own + 120), get(own + 128)
+    C, O, m, block = get(own + 32), get(own + 56), get(own + 96), get(own + 104)
+    units, panels = get(own + 128), get(own + 136)
     width = PANEL_BYTES // item
     for t in range(count):
         put(addresses + t * 8, t * C * item)
     tile = sums
     for position in range((m + 2) * (m + 2)):
-        origin = pixels + position * pitch * C * item
-        right = grads + position * panels * pitch * PANEL_BYTES
+        origin = pixels + position * get(own + 112) * item
+        right = grads + position * get(own + 120) * item
         for unit in range(units):
             offsets = get(numbers + 48) + unit * OUTER_ROWS * 8
             for panel in range(panels):
-                rows = right + panel * pitch * PANEL_BYTES
+                rows = right + panel * block * PANEL_BYTES
                 if O - panel * width > width // VECTORS:
                     outer_tile(2, addresses, origin, offsets, rows, count, zero, tile)
                 else:
