@@ -95,6 +95,8 @@ def compare(
     error = check()
     if not error <= tolerance:
         raise AssertionError(f"{name}: the results differ by {error:.3g}, more than {tolerance:.3g}")
+    gc.collect()
+    gc.freeze()  # what is left is no garbage: to look through it before every sample would take most of the time
     repeats = {side: repeats_of(call) for side, call in sides.items()}
     samples: dict[str, list[float]] = {side: [] for side in sides}
     least: list[float] = []
@@ -103,6 +105,7 @@ def compare(
             samples[side].append(time_of(call, repeats[side]))
         if floor is not None:
             least.append(floor())
+    gc.unfreeze()
     ours, *others = sides
     ratios = {}
     for side in others:

@@ -118,7 +118,8 @@ class LayerByLayer(nn.Module):
 
 def between_kernels(rounds: int) -> Iterator[harness.Comparison]:
     """Networks with and without what saves memory traffic and Python between the kernels."""
-    yield memory_used_again(lecture_cnn, 64, rounds)
+    for batch in (64, 256):
+        yield memory_used_again(lecture_cnn, batch, rounds)
     yield relu_with_its_neighbour(lecture_cnn, 64, rounds)
     for batch in (1, 64):
         yield one_program(lenet5, batch, rounds)
