@@ -12,6 +12,7 @@ import numpy as np
 
 from ..autograd import Op, Tensor
 from ..autograd.inplace import apply_view
+from ..kernels._memory import inverse
 from .broadcast import Expand
 from .layout import reshaped
 
@@ -39,8 +40,7 @@ class Permute(Op):
         return x.transpose(self.dims)
 
     def backward(self, grad: Tensor) -> tuple[Tensor]:
-        inverse = tuple(sorted(range(len(self.dims)), key=self.dims.__getitem__))
-        return (Permute.apply(grad, dims=inverse),)
+        return (Permute.apply(grad, dims=tuple(inverse(self.dims))),)
 
 
 Key = tuple[Any, ...]
