@@ -6,7 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ UGLY = {
     "image with padding": Case(2, (9, 9), 3, 16, (3, 3), padding=(1, 1), dilation=(1, 2)),
     "winograd 2x2": Case(2, (7, 9), 32, 40, (3, 3), padding=(1, 0)),
     "winograd 4x4": Case(3, (7, 10), 64, 72, (3, 3), padding=(2, 1)),
+    "winograd, many blocks": Case(10, (25, 26), 32, 40, (3, 3), padding=(1, 1)),
     "empty batch": Case(0, (5, 5), 3, 4, (3, 3)),
 }
 
@@ -102,11 +103,16 @@ def check(case: Case, dtype: type, seed: int, algorithms: Algorithms = None) -> 
 @pytest.mark.parametrize("case", UGLY.values(), ids=UGLY)
 def test_ugly_geometries(case: Case, dtype: type) -> None:
     """By every algorithm that can compute it."""
+    for algorithms in all_algorithms(case, dtype):
+        check(case, dtype, seed=0, algorithms=algorithms)
+
+
+def all_algorithms(case: Case, dtype: type) -> Iterator[dict[str, str]]:
+    """An algorithm for each of the three kinds, until all that can compute them had their turn."""
     geometry = kernels.conv.Geometry(case.stride, case.padding, case.dilation, case.groups)
     possible = [kernels.conv.possible(kind, case.x_shape, case.weight_shape, geometry, dtype) for kind in KINDS]
     for algorithms in itertools.zip_longest(*possible):
-        chosen = [name or names[0] for name, names in zip(algorithms, possible)]
-        check(case, dtype, seed=0, algorithms=dict(zip(KINDS, chosen)))
+        yield {kind: name or names[0] for kind, name, names in zip(KINDS, algorithms, possible)}
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.float32, np.float64]))
@@ -150,10 +156,11 @@ def print_digests(cases: list[Case], *threads: int) -> None:
         kernels._jit.set_num_threads(count)
         digest = hashlib.sha256()
         for case in cases:
-            arrays = filled(case, np.float32, seed=1)
-            run(kernels.conv, case, arrays)
-            for name in ("out", "out_x", "out_weight", "out_bias"):
-                digest.update(arrays[name].tobytes())
+            for algorithms in (None, *all_algorithms(case, np.float32)):
+                arrays = filled(case, np.float32, 1, algorithms)
+                run(kernels.conv, case, arrays, algorithms)
+                for name in ("out", "out_x", "out_weight", "out_bias"):
+                    digest.update(arrays[name].tobytes())
         print(digest.hexdigest())
 
 
@@ -188,16 +195,17 @@ def python(script: str, *args: str, **environment: str) -> str:
 
 @pytest.mark.parametrize("case", [UGLY["first layer"], UGLY["winograd 4x4"], UGLY["one group per channel"]])
 def test_relu(case: Case) -> None:
-    """The fused activation is the maximum with 0, and NaN stays NaN."""
-    arrays = filled(case, np.float32, 3)
-    arrays["x"][0, 0, 0, 0] = np.nan
-    plain, fused = arrays["out"].copy(), arrays["out"].copy()
-    for out, relu in ((plain, False), (fused, True)):
-        run_forward = geometries.prepare(kernels.conv, case, np.float32, "forward", relu=relu)
-        run_forward(arrays["x"], arrays["weight"], arrays["bias"], arrays["forward"], out)
-    assert np.isnan(plain).any()
-    assert not np.isnan(plain).all()
-    np.testing.assert_array_equal(fused, np.maximum(plain, 0))
+    """The fused activation is the maximum with 0, and NaN stays NaN, by every algorithm."""
+    for algorithms in all_algorithms(case, np.float32):
+        arrays = filled(case, np.float32, 3, algorithms)
+        arrays["x"][0, 0, 0, 0] = np.nan
+        plain, fused = arrays["out"].copy(), arrays["out"].copy()
+        for out, relu in ((plain, False), (fused, True)):
+            run_forward = geometries.prepare(kernels.conv, case, np.float32, "forward", algorithms, relu)
+            run_forward(arrays["x"], arrays["weight"], arrays["bias"], arrays["forward"], out)
+        assert np.isnan(plain).any()
+        assert not np.isnan(plain).all()
+        np.testing.assert_array_equal(fused, np.maximum(plain, 0))
 
 
 def test_nan_spreads_only_to_what_sees_it() -> None:
@@ -227,6 +235,8 @@ def test_choice_is_explained() -> None:
     names = {
         "winograd F(4x4)": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
         "winograd F(2x2)": ("forward", (2, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
+        "winograd F(4x4) shared": ("forward", (8, 16, 16, 256), (256, 3, 3, 256), plain, np.float32),
+        "winograd F(2x2) shared": ("weight_grad", (2, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
         "direct": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain._replace(stride=(2, 2)), np.float32),
         "sliding": ("forward", (8, 16, 16, 64), (conv.lanes(np.float32), 3, 3, 64), plain, np.float32),
         "wide": ("forward", (8, 28, 28, 1), (6, 5, 5, 1), plain, np.float32),
@@ -254,7 +264,14 @@ def test_winograd_matrices(m: int) -> None:
     assert list(evaluate @ ((filters @ w) * (interpolate @ d))) == expected
 
 
-ROUNDING = [("direct", 24, 2.0), ("sliding", 4, 2.0), ("winograd F(2x2)", 32, 2.0), ("winograd F(4x4)", 64, 5.0)]
+ROUNDING = [
+    ("direct", 24, 2.0),
+    ("sliding", 4, 2.0),
+    ("winograd F(2x2)", 32, 2.0),
+    ("winograd F(2x2) shared", 32, 2.0),
+    ("winograd F(4x4)", 64, 5.0),
+    ("winograd F(4x4) shared", 64, 5.0),
+]
 
 
 @pytest.mark.parametrize(("algorithm", "channels", "limit"), ROUNDING)

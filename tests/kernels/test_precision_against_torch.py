@@ -29,7 +29,9 @@ CASES = {
     "grouped": (Case(2, (9, 9), 32, 32, (3, 3), padding=(1, 1), groups=4), None, 2.0),
     "many channels": (Case(2, (4, 4), 256, 256, (3, 3), padding=(1, 1)), None, 2.0),
     "winograd F(2x2)": (SAME._replace(channels=32, filters=32), "winograd F(2x2)", 2.0),
+    "winograd F(2x2) shared": (SAME._replace(channels=32, filters=32), "winograd F(2x2) shared", 2.0),
     "winograd F(4x4)": (SAME, "winograd F(4x4)", 5.0),
+    "winograd F(4x4) shared": (SAME, "winograd F(4x4) shared", 5.0),
 }
 """Geometry, algorithm (None for the one that is chosen), and the limit."""
 
@@ -75,4 +77,5 @@ def test_the_cases_cover_all_algorithms_of_float32() -> None:
         for kind in KINDS:
             found = kernels.conv.choose(kind, case.x_shape, case.weight_shape, geometry, np.float32).name
             chosen.add(algorithm or found)
-    assert {"direct", "sliding", "few pixels", "depthwise", "winograd F(2x2)", "winograd F(4x4)"} <= chosen
+    winograd = {f"winograd F({m}x{m}){shared}" for m in (2, 4) for shared in ("", " shared")}
+    assert {"direct", "sliding", "few pixels", "depthwise", *winograd} <= chosen

@@ -192,9 +192,10 @@ def outer_tile(
             return [builder.add(row, emit.i64(width * VECTOR_BYTES)), *following]
 
         places = [(m * VECTORS + v) * VECTOR_BYTES for m, v in cells]
-        state = emit.loop(count, [rows, *(emit.load(tile, place) for place in places)], one_pixel)
+        # From zero, not from the tile: nothing waits for it to arrive, and long sums are sums of short ones.
+        state = emit.loop(count, [rows, *([emit.constant(0)] * len(cells))], one_pixel)
         for value, place in zip(state[1:], places):
-            emit.store(value, tile, place)
+            emit.store(builder.fadd(emit.load(tile, place), value), tile, place)
         return context.get_dummy_value()
 
     return types.void(vectors, sources, origin, offsets, rows, count, zero, tile), generate

@@ -43,7 +43,9 @@ _FAMILIES: dict[str, Any] = {
     "few pixels": conv_few,
     "wide": conv_wide,
     "winograd F(2x2)": conv_winograd.Winograd(2),
+    "winograd F(2x2) shared": conv_winograd.Winograd(2, shared=True),
     "winograd F(4x4)": conv_winograd.Winograd(4),
+    "winograd F(4x4) shared": conv_winograd.Winograd(4, shared=True),
 }
 
 
@@ -129,15 +131,26 @@ def _choose_winograd(
     images F(2x2) takes Sapphire Rapids 2.9 and the direct tiles 2.3.
     """
     channels, filters = x_shape[3], weight_shape[0]
-    if kind == "weight_grad" and (max(channels, filters) < 64 or not conv_winograd_weight.pays(channels, filters)):
+    if min(channels, filters) < 32 or (kind == "weight_grad" and max(channels, filters) < 64):
         return None
     H, W = x_shape[1:3] if kind == "input_grad" else geometry.output_size(x_shape[1:3], weight_shape[1:3])
     tiles = x_shape[0] * -(-H // 4) * -(-W // 4)
-    if allow_large_tiles and tiles >= 64 and max(channels, filters) >= 64 and min(channels, filters) >= 32:
-        return Choice("winograd F(4x4)", "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9")
-    if tiles >= 32 and min(channels, filters) >= 32:
-        return Choice("winograd F(2x2)", "3x3, stride 1, 32 channels or more: 4 multiplications instead of 9")
-    return None
+    if allow_large_tiles and tiles >= 64 and max(channels, filters) >= 64:
+        m, reason = 4, "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9"
+    elif tiles >= 32:
+        m, reason = 2, "3x3, stride 1, 32 channels or more: 4 multiplications instead of 9"
+    else:
+        return None
+    name, numbers = f"winograd F({m}x{m})", (m + 2) ** 2 * channels * filters
+    if kind == "weight_grad":
+        tiles = x_shape[0] * -(-H // m) * -(-W // m)
+        if conv_winograd_weight.shares(tiles, numbers):
+            return Choice(
+                f"{name} shared", f"{reason}; too few tiles, or too many sums, for each worker to have its own"
+            )
+    elif conv_winograd.shares(numbers):
+        return Choice(f"{name} shared", f"{reason}; too many filters for each worker to read them all")
+    return Choice(name, reason)
 
 
 def possible(
@@ -154,9 +167,9 @@ def possible(
         "fold": kind == "input_grad" and geometry.groups == 1,
         "wide": kind != "input_grad" and conv_wide.neighbours(kind, x_shape, weight_shape, geometry, dtype) > 1,
         "few pixels": kind == "weight_grad" and geometry.groups == 1,
-        "winograd F(2x2)": np.dtype(dtype) == np.float32 and conv_winograd.fits(weight_shape, geometry, dtype),
     }
-    names["winograd F(4x4)"] = names["winograd F(2x2)"]
+    winograd = np.dtype(dtype) == np.float32 and conv_winograd.fits(weight_shape, geometry, dtype)
+    names.update({name: winograd for name in _FAMILIES if name.startswith("winograd")})
     return [name for name, fits in names.items() if fits]
 
 

@@ -8,9 +8,12 @@ d a patch, w a filter and the small matrices of `_winograd`,
 ξ running over the n·n positions: n·n matrix products replace the sum over 9 filter positions, so per output pixel
 and pair of channels there are n·n / m·m multiplications instead of 9: 4 in F(2x2), 2.25 in F(4x4).
 
-**Blocking.** What is saved in arithmetic is easily lost in memory traffic, so a task takes a block of tiles through
-all three steps: V of the block stays in the L2 cache, and M is made and consumed 16 filters at a time. The products run
-on `dot_tile`. The input gradient is the same computation with the filters turned around and the channels exchanged.
+**Blocking.** What is saved in arithmetic is easily lost in memory traffic, so a worker takes a block of tiles through
+all three steps: V of the block stays in the L2 cache, and M is made and consumed a panel of filters at a time. But each
+block reads all of U, n·n numbers per pair of channels, 38 MB for 512 channels. Where U is that large, the workers take
+a larger block through one step after the other together, and each reads its share of U once for all of it: 1.3 times as
+fast with 512 channels on 2 cores of Zen 3, but 0.7 times with 64. The products run on `dot_tile`. The input gradient is
+the same computation with the filters turned around and the channels exchanged.
 
 **Where it wins.** The transforms cost time per channel and the products per pair of channels, so channels decide.
 The rounding error is below that of a direct sum for F(2x2) and 2 to 4 times it for F(4x4).
@@ -24,19 +27,27 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ._addresses import get, put, size_of
 from ._blocks import find_square
 from ._dot import PANEL_BYTES, spread_bias
 from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
 from ._jit import inlined
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
-from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, task_kernel
+from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
 from ._winograd import GAP, transform_filter, transform_input, transform_output
-from ._workspace import BIAS, LEFT, OUT, RIGHT, Carver, zero_row
+from ._workspace import BIAS, LEFT, OUT, RIGHT, Carver, product, round_up, zero_row
 from .conv_winograd_weight import weight_grad_program
 
 CACHE_BYTES = 320 * 1024
-"""Bytes of transformed input that a task keeps, to stay in an L2 cache of 512 KB."""
+"""Bytes of transformed input that a worker's own block has, to stay in an L2 cache of 512 KB."""
+
+MANY_FILTERS = 2_000_000
+"""From how many numbers in U on the workers share a block."""
+
+SHARED_TILES = 128
+"""Tiles of a shared block, about."""
 
 
 class Plan(NamedTuple):
@@ -47,8 +58,6 @@ class Plan(NamedTuple):
     source: tuple[int, int, int]  # height, width, channels
     target: tuple[int, int, int]
     padding: tuple[int, int]
-    tiles: tuple[int, int]  # per image, down and across
-    block: int  # tiles per task
 
     @property
     def positions(self) -> int:
@@ -56,40 +65,51 @@ class Plan(NamedTuple):
         return (self.m + 2) ** 2
 
     @property
-    def tasks(self) -> int:
-        """Blocks of tiles."""
-        return -(-self.images * self.tiles[0] * self.tiles[1] // self.block)
+    def across(self) -> tuple[int, int]:
+        """Tiles of an image, down and across."""
+        return -(-self.target[0] // self.m), -(-self.target[1] // self.m)
 
-
-def plan(
-    m: int, images: int, source: tuple[int, int, int], target: tuple[int, int, int], padding: tuple[int, int]
-) -> Plan:
-    """Cut the output into tiles, and the tiles into tasks."""
-    tiles = (-(-target[0] // m), -(-target[1] // m))
-    fitting = CACHE_BYTES // ((m + 2) ** 2 * source[2] * 4)
-    block = max(24, min(96, fitting // ROWS * ROWS))
-    return Plan(m, images, source, target, padding, tiles, block)
+    @property
+    def tiles(self) -> int:
+        """Of all images."""
+        return self.images * product(self.across)
 
 
 def forward_program(
-    m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+    m: int,
+    shared: bool,
+    x_shape: Any,
+    weight_shape: Any,
+    geometry: Any,
+    dtype: Any,
+    threads: int,
+    with_bias: bool,
+    relu: bool,
 ) -> Program:
-    """See `conv.prepare`; ``m`` is 2 or 4."""
+    """See `conv.prepare`; ``m`` is 2 or 4, and with ``shared`` all workers have one block of tiles."""
     N, H, W, C = x_shape
     OH, OW = geometry.output_size((H, W), (3, 3))
-    this = plan(m, N, (H, W, C), (OH, OW, weight_shape[0]), geometry.padding)
-    return _program(this, dtype, threads, with_bias, relu, turned=False)
+    this = Plan(m, N, (H, W, C), (OH, OW, weight_shape[0]), geometry.padding)
+    return _program(this, shared, dtype, threads, with_bias, relu, turned=False)
 
 
 def input_grad_program(
-    m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+    m: int,
+    shared: bool,
+    x_shape: Any,
+    weight_shape: Any,
+    geometry: Any,
+    dtype: Any,
+    threads: int,
+    with_bias: bool,
+    relu: bool,
 ) -> Program:
     """See `conv.prepare`."""
     N, H, W, C = x_shape
     OH, OW = geometry.output_size((H, W), (3, 3))
     padding = (2 - geometry.padding[0], 2 - geometry.padding[1])
-    this = plan(m, N, (OH, OW, weight_shape[0]), (H, W, C), padding)
-    return _program(this, dtype, threads, with_bias=False, relu=False, turned=True)
+    this = Plan(m, N, (OH, OW, weight_shape[0]), (H, W, C), padding)
+    return _program(this, shared, dtype, threads, with_bias=False, relu=False, turned=True)
 
 
 def fits(weight_shape: tuple[int, ...], geometry: Any, dtype: Any) -> bool:
@@ -106,46 +126,74 @@ def fits(weight_shape: tuple[int, ...], geometry: Any, dtype: Any) -> bool:
     )
 
 
+def shares(numbers: int) -> bool:
+    """Whether the workers had better share a block of tiles: if U has so many numbers."""
+    return numbers >= MANY_FILTERS
+
+
 class Winograd:
     """F(m x m, 3x3), with the functions that the other algorithms have as modules."""
 
-    def __init__(self, m: int) -> None:
-        self.forward_program = functools.partial(forward_program, m)
-        self.input_grad_program = functools.partial(input_grad_program, m)
-        self.weight_grad_program = functools.partial(weight_grad_program, m)
+    def __init__(self, m: int, shared: bool = False) -> None:
+        self.forward_program = functools.partial(forward_program, m, shared)
+        self.input_grad_program = functools.partial(input_grad_program, m, shared)
+        self.weight_grad_program = functools.partial(weight_grad_program, m, shared)
 
 
-def _program(this: Plan, dtype: Any, threads: int, with_bias: bool, relu: bool, turned: bool) -> Program:
-    """Transform the filters, then take all tasks through the three steps."""
-    width, vector = panel_width(dtype), lanes(dtype)
-    channels, filters = this.source[2], this.target[2]
+def _program(this: Plan, shared: bool, dtype: Any, threads: int, with_bias: bool, relu: bool, turned: bool) -> Program:
+    """Transform the filters, then take all tiles through the three steps."""
+    width, vector, item = panel_width(dtype), lanes(dtype), dtype.itemsize
+    channels, filters, positions = this.source[2], this.target[2], this.positions
     panels = -(-filters // width)
-    steps = tuple(this.block * row + GAP for row in (channels, width))  # from position to position of V, of M
-    buffer = this.positions * (sum(steps) + vector * vector) + filters
-    listed = this.positions + this.m**2 * this.block + 3 * ROWS
+    if shared:
+        row = channels + GAP  # from tile to tile of V
+        block, buffers, panels_at_once = round_up(min(SHARED_TILES, this.tiles), ROWS), 1, panels
+    else:
+        fitting = CACHE_BYTES // (positions * channels * item)
+        row, block, buffers, panels_at_once = channels, max(24, min(96, fitting // ROWS * ROWS)), threads, 1
+    # From position to position of U, V and M:
+    steps = (panels * channels * width + GAP, block * row + GAP, panels_at_once * block * width + GAP)
     carver = Carver(dtype)
-    transformed = carver.take(this.positions, panels, channels, width)
+    transformed = carver.take(positions * steps[0])
     starts = carver.take(panels, width)
-    buffers = carver.take(threads, buffer)
+    patches, products = (carver.take(buffers, positions * step) for step in steps[1:])
+    scratch = positions * vector * vector + filters
+    scratches = carver.take(threads, scratch)
+    listed = positions + this.m**2 * block
     addresses = carver.take_int64(threads, listed)
-    work = this.images * this.tiles[0] * this.tiles[1] * this.positions * channels * filters
-    step = max(threads, this.tasks * LAUNCH_WORK // max(1, work))
-    zeros = zero_row(max(channels, width), dtype)
-    products = [
+    tables = np.concatenate([np.arange(ROWS) * row * item, np.arange(ROWS) * PANEL_BYTES, [0]])
+    floats = (LEFT, zero_row(max(channels, width), dtype), transformed, starts, patches, OUT)
+    ints = (products, scratches, addresses, tables)
+
+    def stage(kernel: TaskKernel, work: int, first: int, count: int) -> Stage:
+        numbers = (
+            first, count, *this.source, *this.target, *this.padding, *this.across, this.m, block, row, *steps, relu,
+            scratch, listed,
+        )  # fmt: skip
+        return Stage(kernel, count * work, floats, ints, numbers)
+
+    each = positions * channels * filters  # multiply-adds of a tile
+    stages = [
         Stage(
-            winograd_products, min(step, this.tasks) * work // (this.tasks * MULTIPLY_ADDS),
-            (LEFT, zeros, transformed, starts, buffers, OUT), (addresses,),
-            (first, min(this.tasks, first + step), this.images, *this.source, *this.target, *this.padding,
-             *this.tiles, this.block, *steps, this.m, relu, buffer, listed),
+            transform_filters, positions * panels * channels * width,
+            (RIGHT, transformed, BIAS, starts, scratches), (),
+            (this.m, channels, filters, turned, steps[0], scratch, with_bias),
         )
-        for first in range(0, this.tasks, step)
     ]  # fmt: skip
-    filters_stage = Stage(
-        transform_filters, this.positions * panels * channels * width,
-        (RIGHT, transformed, BIAS, starts, buffers), (),
-        (this.m, channels, filters, turned, buffer, with_bias),
-    )  # fmt: skip
-    return Program(dtype, threads, [filters_stage, *products], carver.used)
+    if shared:
+        for first in range(0, this.tiles, block):
+            count = min(block, this.tiles - first)
+            stages += [
+                stage(transform_patches, positions * channels, first, count),
+                stage(multiply_patches, each // MULTIPLY_ADDS, first, count),
+                stage(transform_products, positions * filters, first, count),
+            ]
+    else:
+        most = max(threads, LAUNCH_WORK // (each * block)) * block
+        for first in range(0, this.tiles, most):
+            count = min(most, this.tiles - first)
+            stages.append(stage(winograd_products, each // MULTIPLY_ADDS, first, count))
+    return Program(dtype, threads, stages, carver.used)
 
 
 @task_kernel
@@ -154,45 +202,47 @@ def transform_filters(worker, workers, numbers, zero):
 
     Workers share the blocks of source channels. The first also spreads the bias over the panels.
 
-    Floats: ``weight (O, 3, 3, C)``; ``panels (n·n, panels, source channels, width)``, written; ``bias (O,)``; ``starts
-    (panels, width)``, written with the bias, 0 beyond the filters; ``buffers (workers, …)``, scratch.
+    Floats: ``weight (O, 3, 3, C)``; ``panels (n·n, panels, source channels, width)``, U, written; ``bias (O,)``;
+    ``starts (panels, width)``, written with the bias, 0 beyond the filters; ``scratches (workers, …)``.
     Numbers: m, source channels, target channels, 1 if turned around (the source channels are the filters O), elements
-    per buffer, 1 if there is a bias.
+    from position to position of U, elements of scratch per worker, 1 if there is a bias.
     """
     own = numbers + 8 * FIRST
     channels, turned = get(own + 8), get(own + 24)
     lane_count = VECTOR_BYTES // size_of(zero)
     if worker == 0:
-        spread_bias(get(own + 40), get(numbers + 16), get(own + 16), get(numbers + 24), zero)
-    buffer = get(numbers + 32) + worker * get(own + 32) * size_of(zero)
-    for first in range(worker * lane_count, channels, workers * lane_count):
+        spread_bias(get(own + 48), get(numbers + 16), get(own + 16), get(numbers + 24), zero)
+    scratch = get(numbers + 32) + worker * get(own + 40) * size_of(zero)
+    first, last = portion(worker, workers, channels // lane_count)
+    for block in range(first, last):
         if turned:
-            for k in range(first, min(channels, first + lane_count)):
-                _turned_filter(k, numbers, zero)
+            _turned_filters(block * lane_count, numbers, zero)
         else:
-            _filter_block(first, numbers, buffer, zero)
+            _filter_block(block * lane_count, numbers, scratch, zero)
 
 
 @inlined
-def _turned_filter(k, numbers, zero):
-    """One filter o = k, turned around: its channels are already side by side."""
+def _turned_filters(first, numbers, zero):
+    """Filter o = k = ``first`` and the next few, turned around: their channels are already side by side."""
     weight, panels = get(numbers), get(numbers + 8)
     own = numbers + 8 * FIRST
     m, channels, columns = get(own), get(own + 8), get(own + 16)
     item = size_of(zero)
     width = PANEL_BYTES // item
-    step = (columns + width - 1) // width * channels * PANEL_BYTES
-    for first in range(0, columns, width // VECTORS):
-        source = weight + (k * 9 * columns + 8 * columns + first) * item
-        panel = panels + (first // width * channels + k) * PANEL_BYTES + first % width * item
-        if m == 4:
-            transform_filter(4, source, -columns * item, panel, step, zero)
-        else:
-            transform_filter(2, source, -columns * item, panel, step, zero)
+    lane_count = width // VECTORS
+    step = get(own + 32) * item
+    for column in range(0, columns, lane_count):
+        for k in range(first, first + lane_count):
+            source = weight + (k * 9 * columns + 8 * columns + column) * item
+            panel = panels + (column // width * channels + k) * PANEL_BYTES + column % width * item
+            if m == 4:
+                transform_filter(4, source, -columns * item, panel, step, zero)
+            else:
+                transform_filter(2, source, -columns * item, panel, step, zero)
 
 
 @inlined
-def _filter_block(first, numbers, buffer, zero):
+def _filter_block(first, numbers, scratch, zero):
     """Channels ``first`` and the next few of all filters: transformed as vectors of channels, then transposed."""
     weight, panels = get(numbers), get(numbers + 8)
     own = numbers + 8 * FIRST
@@ -200,25 +250,28 @@ def _filter_block(first, numbers, buffer, zero):
     item = size_of(zero)
     width = PANEL_BYTES // item
     lane_count = width // VECTORS
-    positions = (m + 2) * (m + 2)
-    step = (columns + width - 1) // width * channels * PANEL_BYTES
+    positions, step = (m + 2) * (m + 2), get(own + 32) * item
     for column in range(0, columns, lane_count):
         for o in range(lane_count):
             source = weight + ((column + o) * 9 * channels + first) * item
-            place = buffer + o * positions * VECTOR_BYTES
+            place = scratch + o * positions * VECTOR_BYTES
             if m == 4:
                 transform_filter(4, source, channels * item, place, VECTOR_BYTES, zero)
             else:
                 transform_filter(2, source, channels * item, place, VECTOR_BYTES, zero)
         panel = panels + (column // width * channels + first) * PANEL_BYTES + column % width * item
         for position in range(positions):
-            transpose_block(
-                buffer + position * VECTOR_BYTES,
-                positions * VECTOR_BYTES,
-                panel + position * step,
-                PANEL_BYTES,
-                zero,
-            )
+            source = scratch + position * VECTOR_BYTES
+            transpose_block(source, positions * VECTOR_BYTES, panel + position * step, PANEL_BYTES, zero)
+
+
+(
+    START, COUNT, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_TOP, PAD_LEFT, DOWN, ACROSS, M, BLOCK,
+    PATCH_ROW, FILTER_STEP, PATCH_STEP, PRODUCT_STEP, RELU, SCRATCH, ADDRESSES,
+) = range(8 * FIRST, 8 * FIRST + 8 * 21, 8)  # fmt: skip
+"""Where the numbers of the next kernels lie: their first tile and how many, the sizes of source and target, padding,
+tiles of an image down and across, m, tiles of a block, elements from tile to tile of V, from position to position of U,
+V and M, 1 for ReLU, elements of scratch and addresses per worker."""
 
 
 @task_kernel
@@ -226,48 +279,81 @@ def winograd_products(worker, workers, numbers, zero):
     """Blocks of tiles, neighbouring ones to each worker: transform, multiply, transform back.
 
     Floats: ``source (N, H, W, channels)``; ``zeros``, as many as a pixel has channels; ``panels`` of
-    `transform_filters`; ``starts (panels, width)``, the bias; ``buffers (workers, …)``, scratch for V and M; ``out``,
-    written.
-    Ints: ``addresses (workers, …)``, scratch.
-    Numbers: first task, task after the last, images, the source's height, width and channels, the target's, padding,
-    tiles of an image down and across, tiles per task, elements from position to position of V and of M, m, 1 for ReLU,
-    elements per buffer, addresses per worker.
+    `transform_filters`; ``starts (panels, width)``, the bias; ``patches (workers, n·n, tiles, channels)``, V, scratch;
+    ``out (N, H, W, filters)``, written.
+    Ints: ``products (workers, n·n, panels at once, tiles, width)``, floats, M, scratch; ``scratches (workers, …)``,
+    floats; ``addresses (workers, …)``, scratch; ``tables``, for `ROWS` tiles the bytes from the first one's row to each
+    in V and in M, and 0.
     """
-    own = numbers + 8 * FIRST
     item = size_of(zero)
-    channels, filters, m = get(own + 40), get(own + 64), get(own + 128)
-    positions, block = (m + 2) * (m + 2), get(own + 104)
-    tiles = get(own + 16) * get(own + 88) * get(own + 96)
-    transformed = get(numbers + 32) + worker * get(own + 144) * item
-    products = transformed + positions * get(own + 112) * item
-    dump = products + positions * get(own + 120) * item
-    addresses = get(numbers + 48) + worker * get(own + 152) * 8
-    tasks = get(own + 8) - get(own)
-    for task in range(get(own) + tasks * worker // workers, get(own) + tasks * (worker + 1) // workers):
-        first = task * block
-        count = min(block, tiles - first)
-        for t in range(count):
-            _transform_patch(first + t, numbers, addresses, transformed + t * channels * item, zero)
-            _find_targets(first + t, numbers, addresses + (positions + t * m * m) * 8, dump, item)
+    m, block, filters = get(numbers + M), get(numbers + BLOCK), get(numbers + FILTERS)
+    start, count = get(numbers + START), get(numbers + COUNT)
+    positions = (m + 2) * (m + 2)
+    patches = get(numbers + 32) + worker * positions * get(numbers + PATCH_STEP) * item
+    products = get(numbers + 48) + worker * positions * get(numbers + PRODUCT_STEP) * item
+    dump = get(numbers + 56) + worker * get(numbers + SCRATCH) * item
+    addresses = get(numbers + 64) + worker * get(numbers + ADDRESSES) * 8
+    targets = addresses + positions * 8
+    first, last = portion(worker, workers, (count + block - 1) // block)
+    for begin in range(first * block, min(count, last * block), block):
+        tiles = min(block, count - begin)
+        for t in range(tiles):
+            _transform_patch(start + begin + t, t, numbers, addresses, patches, zero)
+            _find_targets(start + begin + t, numbers, targets + t * m * m * 8, dump, item)
         for panel in range((filters * item + PANEL_BYTES - 1) // PANEL_BYTES):
-            _multiply(panel, count, numbers, transformed, products, addresses, zero)
-            _transform_back(panel, count, numbers, products, addresses + positions * 8, zero)
+            for position in range(positions):
+                _multiply(position, panel, tiles, numbers, patches, products, zero)
+            for t in range(tiles):
+                _transform_back(panel, numbers, products + t * PANEL_BYTES, targets + t * m * m * 8, zero)
+
+
+@task_kernel
+def transform_patches(worker, workers, numbers, zero):
+    """V of a block, whose tiles the workers share. Arrays as in `winograd_products`; there is one V, and one M."""
+    addresses = get(numbers + 64) + worker * get(numbers + ADDRESSES) * 8
+    first, last = portion(worker, workers, get(numbers + COUNT))
+    for t in range(first, last):
+        _transform_patch(get(numbers + START) + t, t, numbers, addresses, get(numbers + 32), zero)
+
+
+@task_kernel
+def multiply_patches(worker, workers, numbers, zero):
+    """M of a block. Workers share positions and panels, and with them U. Arrays as in `transform_patches`."""
+    count, m = get(numbers + COUNT), get(numbers + M)
+    panels = (get(numbers + FILTERS) * size_of(zero) + PANEL_BYTES - 1) // PANEL_BYTES
+    first, last = portion(worker, workers, (m + 2) * (m + 2) * panels)
+    for unit in range(first, last):
+        panel = unit % panels
+        products = get(numbers + 48) + panel * get(numbers + BLOCK) * PANEL_BYTES
+        _multiply(unit // panels, panel, count, numbers, get(numbers + 32), products, zero)
+
+
+@task_kernel
+def transform_products(worker, workers, numbers, zero):
+    """The outputs of a block, whose tiles the workers share. Arrays as in `transform_patches`."""
+    item = size_of(zero)
+    dump = get(numbers + 56) + worker * get(numbers + SCRATCH) * item
+    targets = get(numbers + 64) + worker * get(numbers + ADDRESSES) * 8
+    first, last = portion(worker, workers, get(numbers + COUNT))
+    for t in range(first, last):
+        _find_targets(get(numbers + START) + t, numbers, targets, dump, item)
+        for panel in range((get(numbers + FILTERS) * item + PANEL_BYTES - 1) // PANEL_BYTES):
+            products = get(numbers + 48) + (panel * get(numbers + BLOCK) + t) * PANEL_BYTES
+            _transform_back(panel, numbers, products, targets, zero)
 
 
 @inlined
-def _transform_patch(tile, numbers, addresses, target, zero):
-    """Gather the addresses of a tile's patch, zeros outside the image, and transform it."""
-    own = numbers + 8 * FIRST
+def _transform_patch(tile, t, numbers, addresses, patches, zero):
+    """V of one tile: gather the addresses of its patch, zeros outside the image, and transform it."""
     item = size_of(zero)
-    H, W, channels = get(own + 24), get(own + 32), get(own + 40)
-    across, m = get(own + 96), get(own + 128)
-    per_image = get(own + 88) * across
-    image, place = tile // per_image, tile % per_image
-    top, left = place // across * m - get(own + 72), place % across * m - get(own + 80)
+    H, W, channels = get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS)
+    across, m = get(numbers + ACROSS), get(numbers + M)
+    image, place = tile // (get(numbers + DOWN) * across), tile % (get(numbers + DOWN) * across)
+    top, left = place // across * m - get(numbers + PAD_TOP), place % across * m - get(numbers + PAD_LEFT)
     source = get(numbers) + image * H * W * channels * item
     find_square(source, top, left, m + 2, H, W, channels * item, get(numbers + 8), addresses)
     vectors = channels * item // VECTOR_BYTES
-    step = get(own + 112) * item
+    target, step = patches + t * get(numbers + PATCH_ROW) * item, get(numbers + PATCH_STEP) * item
     if m == 4:
         transform_input(4, addresses, vectors, target, step, zero)
     else:
@@ -277,64 +363,47 @@ def _transform_patch(tile, numbers, addresses, target, zero):
 @inlined
 def _find_targets(tile, numbers, targets, dump, item):
     """The addresses of a tile's output pixels; those beyond the image's edge go to a place nobody reads."""
-    own = numbers + 8 * FIRST
-    H, W, filters = get(own + 48), get(own + 56), get(own + 64)
-    across, m = get(own + 96), get(own + 128)
-    per_image = get(own + 88) * across
-    image, place = tile // per_image, tile % per_image
+    H, W, filters = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH), get(numbers + FILTERS)
+    across, m = get(numbers + ACROSS), get(numbers + M)
+    image, place = tile // (get(numbers + DOWN) * across), tile % (get(numbers + DOWN) * across)
     out = get(numbers + 40) + image * H * W * filters * item
     for i in range(m):
         for j in range(m):
             h, w = place // across * m + i, place % across * m + j
-            put(targets + (i * m + j) * 8, out + (h * W + w) * filters * item if h < H and w < W else 0)
-    for k in range(m * m):
-        if get(targets + k * 8) == 0:
-            put(targets + k * 8, dump)
+            inside = h < H and w < W
+            put(targets + (i * m + j) * 8, out + (h * W + w) * filters * item if inside else dump)
 
 
 @inlined
-def _multiply(panel, count, numbers, transformed, products, addresses, zero):
-    """``M[ξ][t][:] = V[ξ][t] @ U[ξ]`` for one panel of filters: (n·n, block, width)."""
-    own = numbers + 8 * FIRST
+def _multiply(position, panel, count, numbers, patches, products, zero):
+    """``M[ξ][t][:] = V[ξ][t] @ U[ξ]`` for one panel of filters: (count, width)."""
     item = size_of(zero)
-    channels, filters, m, block = get(own + 40), get(own + 64), get(own + 128), get(own + 104)
-    panels = (filters * item + PANEL_BYTES - 1) // PANEL_BYTES
-    rows = addresses + ((m + 2) * (m + 2) + m * m * block) * 8
+    channels, width = get(numbers + CHANNELS), PANEL_BYTES // item
+    weights = get(numbers + 16) + position * get(numbers + FILTER_STEP) * item + panel * channels * PANEL_BYTES
+    origin = patches + position * get(numbers + PATCH_STEP) * item
+    target = products + position * get(numbers + PRODUCT_STEP) * item
+    rows = get(numbers + 72)
     targets, pieces = rows + ROWS * 8, rows + 2 * ROWS * 8
-    for row in range(ROWS):
-        put(rows + row * 8, row * channels * item)
-        put(targets + row * 8, row * PANEL_BYTES)
-    put(pieces, 0)
-    width = PANEL_BYTES // item
-    for position in range((m + 2) * (m + 2)):
-        weights = get(numbers + 16) + (position * panels + panel) * channels * PANEL_BYTES
-        origin = transformed + position * get(own + 112) * item
-        target = products + position * get(own + 120) * item
-        # A block has room for whole tiles: what the last one computes too much, nobody reads.
-        for _ in range(0, count, ROWS):
-            dot_tile(
-                2, rows, origin, pieces, 1, channels, weights, get(numbers + 8), 0, lowest_of(zero), targets, target,
-                width,
-            )  # fmt: skip
-            origin += ROWS * channels * item
-            target += ROWS * PANEL_BYTES
+    # A block has room for whole tiles of rows: what the last one computes too much, nobody reads.
+    for _ in range(0, count, ROWS):
+        dot_tile(
+            2, rows, origin, pieces, 1, channels, weights, get(numbers + 8), 0, lowest_of(zero), targets, target, width
+        )  # fmt: skip
+        origin += ROWS * get(numbers + PATCH_ROW) * item
+        target += ROWS * PANEL_BYTES
 
 
 @inlined
-def _transform_back(panel, count, numbers, products, targets, zero):
-    """``y = Aᵀ M A`` plus bias, for one panel of filters of all tiles of a block."""
-    own = numbers + 8 * FIRST
+def _transform_back(panel, numbers, products, targets, zero):
+    """``y = Aᵀ M A`` plus bias, for one panel of filters of one tile, whose M is at ``products``."""
     item = size_of(zero)
-    filters, m, step = get(own + 64), get(own + 128), get(own + 120) * item
-    floor = zero if get(own + 136) else lowest_of(zero)
-    vectors = min(VECTORS, (filters * item - panel * PANEL_BYTES) // VECTOR_BYTES)
-    for t in range(count):
-        for v in range(vectors):
-            source = products + t * PANEL_BYTES + v * VECTOR_BYTES
-            shift = panel * PANEL_BYTES + v * VECTOR_BYTES
-            start = get(numbers + 24) + shift
-            places = targets + t * m * m * 8
-            if m == 4:
-                transform_output(4, source, step, start, floor, places, shift)
-            else:
-                transform_output(2, source, step, start, floor, places, shift)
+    m, step = get(numbers + M), get(numbers + PRODUCT_STEP) * item
+    floor = zero if get(numbers + RELU) else lowest_of(zero)
+    first = panel * PANEL_BYTES
+    for v in range(min(VECTORS, (get(numbers + FILTERS) * item - first) // VECTOR_BYTES)):
+        shift = first + v * VECTOR_BYTES
+        source, start = products + v * VECTOR_BYTES, get(numbers + 24) + shift
+        if m == 4:
+            transform_output(4, source, step, start, floor, targets, shift)
+        else:
+            transform_output(2, source, step, start, floor, targets, shift)

@@ -8,9 +8,16 @@ the gradient of that tile,
 so n·n sums of outer products over tiles replace 9 sums over pixels: 2.25 multiplications per output pixel and pair of
 channels instead of 9 in F(4x4).
 
-**Blocking.** The tiles are cut into chunks, by the shapes alone; a chunk has sums S of its own, which are added in
-order at the end, so no bit depends on the number of threads. Within a chunk, V and Y of a block of tiles stay in the
-cache while all n·n sums pass over them.
+**Blocking.** V and Y of a block of tiles are made first, and then added to the sums, some tiles at a time: what a tile
+of channels and a panel of filters need of these lies in the L1 cache. Who shares what depends on which is more:
+
+- *Many tiles* are cut into chunks with sums S of their own, added up at the end. A worker transforms a block of a chunk
+  and adds it to the chunk's sums; the block never leaves its L2 cache, and workers never wait for each other.
+- *Many sums*, or few tiles for them (256 channels have 9 MB of sums), exist only once, "shared": The workers share the
+  tiles while these are transformed, and the sums while these are added to. Milliseconds for 16 images of 16x16 with 64,
+  128, 256 and 512 channels on 2 cores of Zen 3: 1.3, 5.0, 20 and 74, while chunks take 2.9, 9.2, 44 and 247.
+
+Either way the shapes alone decide, and the tiles are added to a sum in order: no bit depends on the number of threads.
 
 Reference: A. Lavin, S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016, section 4.3.
 """
@@ -21,28 +28,50 @@ from typing import Any
 
 import numpy as np
 
-from ._addresses import add_rows, get, put, size_of, zero_bytes
+from ._addresses import add_rows, get, size_of, zero_bytes
 from ._blocks import find_square
 from ._dot import PANEL_BYTES
 from ._emitter import VECTOR_BYTES, VECTORS, panel_width
-from ._jit import inlined
+from ._jit import helper, inlined
 from ._outer import CHUNKS, place_columns
 from ._simd import OUTER_ROWS, outer_tile
-from ._tasks import FIRST, MULTIPLY_ADDS, Program, Stage, task_kernel
+from ._tasks import FIRST, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
 from ._winograd import GAP, transform_grad, transform_input, transform_sums
-from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, round_up, zero_row
+from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, zero_row
 
 CACHE_BYTES = 512 * 1024
-"""Bytes of transformed pixels and gradients that a block of tiles has, if it is not to be too small."""
+"""Bytes of V and Y that a block has per worker, if it is not to be too small."""
 
-SUMS_BYTES = 16 * 1024 * 1024
-"""Bytes of all chunks' sums together, at most."""
+STRIP = 64
+"""Tiles of a shared block that are added to the sums at a time."""
+
+TASK = STRIP // CHUNKS
+"""Tiles of a strip that one worker transforms. All tasks at one place in their strips have a sum of gradients."""
+
+MANY_TILES = 128 * CHUNKS
+"""From how many tiles on there are chunks."""
+
+MANY_SUMS = 250_000
+"""From how many sums on there are none."""
+
+
+def shares(tiles: int, sums: int) -> bool:
+    """Whether the workers had better share the sums, S, than have chunks of tiles."""
+    return tiles < MANY_TILES or sums >= MANY_SUMS
 
 
 def weight_grad_program(
-    m: int, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+    m: int,
+    shared: bool,
+    x_shape: Any,
+    weight_shape: Any,
+    geometry: Any,
+    dtype: Any,
+    threads: int,
+    with_bias: bool,
+    relu: bool,
 ) -> Program:
-    """See `conv.prepare`; ``m`` is 2 or 4."""
+    """See `conv.prepare`; ``m`` is 2 or 4, and with ``shared`` there are no chunks."""
     N, H, W, C = x_shape
     O = weight_shape[0]
     OH, OW = geometry.output_size((H, W), (3, 3))
@@ -50,116 +79,162 @@ def weight_grad_program(
     positions, item, width = (m + 2) ** 2, dtype.itemsize, panel_width(dtype)
     panels, units = -(-O // width), -(-C // OUTER_ROWS)
     tiles = N * down * across
-    size = positions * units * panels * OUTER_ROWS * width
-    chunks = max(1, min(CHUNKS, SUMS_BYTES // (size * item), tiles // 8))
-    block = CACHE_BYTES // (positions * (C + panels * width) * item)
-    block = max(24, min(96, round_up(block, 8), -(-tiles // chunks)))
-    steps = tuple(block * row + GAP for row in (C, panels * width))  # from position to position of V, of Y
+    row = C + GAP  # from tile to tile of V
+    each = units * panels * OUTER_ROWS * width + GAP  # from position to position of S
+    fitting = CACHE_BYTES // (positions * (row + panels * width) * item)
+    if shared:
+        block, buffers, chunks = min(tiles, max(STRIP, threads * fitting // STRIP * STRIP)), 1, 1
+    else:
+        block, buffers, chunks = max(24, min(96, fitting)), threads, CHUNKS
+    steps = (block * row + GAP, block * panels * width + GAP)  # from position to position of V, of Y
     carver = Carver(dtype)
-    sums = carver.take(chunks, size)
-    column_sums = carver.take(chunks, panels, width)
-    buffer = positions * sum(steps)
-    buffers = carver.take(threads, buffer)
-    listed = positions + m * m + block
-    addresses = carver.take_int64(threads, listed)
+    pixels, grads = (carver.take(buffers, positions * step) for step in steps)
+    sums = carver.take(chunks, positions * each)
+    column_sums = carver.take(CHUNKS, panels, width)
+    addresses = carver.take_int64(threads, positions)
     terms = np.minimum(np.arange(units * OUTER_ROWS, dtype=np.int64), C - 1) * item
-    stages = [
+    rows = np.arange(max(block, STRIP), dtype=np.int64) * row * item
+    floats = (LEFT, zero_row(max(C, O), dtype), RIGHT, pixels, grads, sums)
+    ints = (column_sums, addresses, terms, rows)
+
+    def stage(kernel: TaskKernel, work: int, first: int, count: int) -> Stage:
+        numbers = (
+            first, count, H, W, C, OH, OW, O, *geometry.padding, down, across, m, block, row, *steps, each, units,
+            panels,
+        )  # fmt: skip
+        return Stage(kernel, work, floats, ints, numbers)
+
+    multiply_adds = positions * C * O // MULTIPLY_ADDS
+    stages = []
+    if shared:
+        for first in range(0, tiles, block):
+            count = min(block, tiles - first)
+            stages.append(stage(transform_tiles, count * positions * (C + O), first, count))
+            stages.append(stage(winograd_outer_products, count * multiply_adds, first, count))
+    else:
+        stages.append(stage(winograd_chunks, tiles * multiply_adds, 0, tiles))
+    stages.append(
         Stage(
-            winograd_outer_products, tiles * positions * C * O // MULTIPLY_ADDS,
-            (LEFT, zero_row(max(C, O), dtype), RIGHT, buffers, sums, column_sums), (terms, addresses),
-            (chunks, N, H, W, C, OH, OW, O, *geometry.padding, down, across, m, block, *steps, units, panels,
-             buffer, listed),
-        ),
-        Stage(
-            finish_weight_grad, chunks * size, (sums, column_sums, OUT, OUT_COLUMNS), (),
-            (chunks, 1, C, m, O, panels, units, with_bias),
-        ),
-    ]  # fmt: skip
+            finish_weight_grad, chunks * positions * each, (sums, column_sums, OUT, OUT_COLUMNS), (),
+            (chunks, C, m, O, each, panels, units, with_bias),
+        )
+    )  # fmt: skip
     return Program(dtype, threads, stages, carver.used)
 
 
-def pays(channels: int, filters: int) -> bool:
-    """Whether the sums are small enough for several chunks, and so for several threads."""
-    return 36 * channels * filters * 4 * 4 <= SUMS_BYTES
+(
+    START, COUNT, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_TOP, PAD_LEFT, DOWN, ACROSS, M, BLOCK,
+    PIXEL_ROW, PIXEL_STEP, GRAD_STEP, SUM_STEP, UNITS, PANELS,
+) = range(8 * FIRST, 8 * FIRST + 8 * 20, 8)  # fmt: skip
+"""Where the numbers of the next three kernels lie: their first tile and how many, the sizes of x and grad, padding,
+tiles of an image down and across, m, tiles of a block, elements from tile to tile of V, from position to position of V,
+Y and S, units (tiles of x's channels) and panels."""
+
+
+@task_kernel
+def winograd_chunks(worker, workers, numbers, zero):
+    """``S[ξ] = V[ξ]ᵀ @ Y[ξ]`` by chunks of tiles, which are dealt to the workers in turn.
+
+    Floats: ``x (N, H, W, C)``; ``zeros``, as many as a pixel has channels; ``grad (N, OH, OW, O)``; ``pixels (workers,
+    n·n, tiles, C)``, V, and ``grads (workers, n·n, panels, tiles, width)``, Y, scratch; ``sums (chunks, n·n, units,
+    panels, tile, width)``, written.
+    Ints: ``column_sums (chunks, panels, width)``, floats, written: the chunk's sum of ``grad``; ``addresses (workers,
+    n·n)``, scratch; ``terms (units · tile,)``, bytes from a pixel's beginning to each channel, the last ones repeating;
+    ``rows (tiles,)``, bytes from V's first tile to each.
+    """
+    item = size_of(zero)
+    positions = (get(numbers + M) + 2) * (get(numbers + M) + 2)
+    units, panels, block = get(numbers + UNITS), get(numbers + PANELS), get(numbers + BLOCK)
+    addresses = get(numbers + 56) + worker * positions * 8
+    pixels = get(numbers + 24) + worker * positions * get(numbers + PIXEL_STEP) * item
+    grads = get(numbers + 32) + worker * positions * get(numbers + GRAD_STEP) * item
+    chunk_bytes = positions * get(numbers + SUM_STEP) * item
+    tiles = get(numbers + COUNT)
+    for chunk in range(worker, CHUNKS, workers):
+        sums = get(numbers + 40) + chunk * chunk_bytes
+        totals = get(numbers + 48) + chunk * panels * PANEL_BYTES
+        zero_bytes(sums, chunk_bytes)
+        zero_bytes(totals, panels * PANEL_BYTES)
+        last = tiles * (chunk + 1) // CHUNKS
+        for first in range(tiles * chunk // CHUNKS, last, block):
+            count = min(block, last - first)
+            for t in range(count):
+                _transform_tile(first + t, t, numbers, addresses, pixels, grads, totals, zero)
+            for position in range(positions):
+                _add_products(position, 0, units, 0, count, numbers, pixels, grads, sums, zero)
+
+
+@task_kernel
+def transform_tiles(worker, workers, numbers, zero):
+    """V and Y of a block of tiles, and the sums of their gradients. Workers share the tasks of each strip.
+
+    Arrays as in `winograd_chunks`: ``pixels`` and ``grads`` of one worker, written; ``column_sums``, of a task instead
+    of a chunk, written by the first block and added to by the others.
+    """
+    start, count, panels = get(numbers + START), get(numbers + COUNT), get(numbers + PANELS)
+    addresses = get(numbers + 56) + worker * (get(numbers + M) + 2) * (get(numbers + M) + 2) * 8
+    low, high = portion(worker, workers, CHUNKS)
+    for task in range(low, high):
+        totals = get(numbers + 48) + task * panels * PANEL_BYTES
+        if start == 0:
+            zero_bytes(totals, panels * PANEL_BYTES)
+        for first in range(task * TASK, count, STRIP):
+            for t in range(first, min(first + TASK, count)):
+                _transform_tile(start + t, t, numbers, addresses, get(numbers + 24), get(numbers + 32), totals, zero)
 
 
 @task_kernel
 def winograd_outer_products(worker, workers, numbers, zero):
-    """``S[ξ] = V[ξ]ᵀ @ Y[ξ]`` by chunks of tiles, which are dealt to the workers in turn.
+    """``S[ξ] += V[ξ]ᵀ @ Y[ξ]`` for the tiles of `transform_tiles`. Workers share the n·n times as many units.
 
-    Floats: ``x (N, H, W, C)``; ``zeros``, as many as a pixel has channels; ``grad (N, OH, OW, O)``; ``buffers (workers,
-    …)``, scratch for V and Y; ``sums (chunks, n·n, units, panels, tile, width)``, written, a unit being a tile of x's
-    channels; ``column_sums (chunks, panels, width)``, written: the chunk's sum of ``grad``.
-    Ints: ``terms (units · tile,)``, bytes from a pixel's beginning to each channel, the last ones repeating;
-    ``addresses (workers, …)``, scratch.
-    Numbers: chunks, N, H, W, C, OH, OW, O, padding, tiles of an image down and across, m, tiles per block, elements
-    from position to position of V and of Y, units, panels, elements per buffer, addresses per worker.
+    Arrays as in `winograd_chunks`: ``sums`` of one chunk, written by the first block and added to by the others.
     """
-    own = numbers + 8 * FIRST
-    item = size_of(zero)
-    chunks, m, block = get(own), get(own + 96), get(own + 104)
-    tiles = get(own + 8) * get(own + 80) * get(own + 88)
-    positions, panels = (m + 2) * (m + 2), get(own + 136)
-    chunk_bytes = positions * get(own + 128) * panels * OUTER_ROWS * PANEL_BYTES
-    pixels = get(numbers + 24) + worker * get(own + 144) * item
-    grads = pixels + positions * get(own + 112) * item
-    addresses = get(numbers + 56) + worker * get(own + 152) * 8
-    for chunk in range(worker, chunks, workers):
-        sums = get(numbers + 32) + chunk * chunk_bytes
-        totals = get(numbers + 40) + chunk * panels * PANEL_BYTES
-        zero_bytes(sums, chunk_bytes)
-        zero_bytes(totals, panels * PANEL_BYTES)
-        last = tiles * (chunk + 1) // chunks
-        for first in range(tiles * chunk // chunks, last, block):
-            count = min(block, last - first)
-            for t in range(count):
-                _transform_pixels(first + t, t, numbers, addresses, pixels, zero)
-                _transform_grads(first + t, t, numbers, addresses, grads, totals, zero)
-            _add_products(count, numbers, addresses, pixels, grads, sums, zero)
+    count, units = get(numbers + COUNT), get(numbers + UNITS)
+    first, last = portion(worker, workers, (get(numbers + M) + 2) * (get(numbers + M) + 2) * units)
+    while first < last:
+        position, low = first // units, first % units
+        high = min(units, low + last - first)
+        if get(numbers + START) == 0:
+            unit_bytes = get(numbers + PANELS) * OUTER_ROWS * PANEL_BYTES
+            sums = get(numbers + 40) + position * get(numbers + SUM_STEP) * size_of(zero)
+            zero_bytes(sums + low * unit_bytes, (high - low) * unit_bytes)
+        for strip in range(0, count, STRIP):
+            many = min(STRIP, count - strip)
+            pixels, grads, sums = get(numbers + 24), get(numbers + 32), get(numbers + 40)
+            _add_products(position, low, high, strip, many, numbers, pixels, grads, sums, zero)
+        first += high - low
 
 
-@inlined
-def _transform_pixels(tile, t, numbers, addresses, pixels, zero):
-    """V of one tile: the patch it sees, zeros outside the image."""
-    own = numbers + 8 * FIRST
+@helper
+def _transform_tile(tile, t, numbers, addresses, pixels, grads, totals, zero):
+    """V of the patch that a tile sees, zeros outside the image; Y, as rows of panels, and the sum of its gradients."""
     item = size_of(zero)
-    H, W, C = get(own + 16), get(own + 24), get(own + 32)
-    across, m = get(own + 88), get(own + 96)
-    per_image = get(own + 80) * across
-    image, place = tile // per_image, tile % per_image
-    top, left = place // across * m - get(own + 64), place % across * m - get(own + 72)
-    source = get(numbers) + image * H * W * C * item
-    find_square(source, top, left, m + 2, H, W, C * item, get(numbers + 8), addresses)
-    target, step = pixels + t * C * item, get(own + 112) * item
+    C, O, m = get(numbers + CHANNELS), get(numbers + FILTERS), get(numbers + M)
+    across, panels = get(numbers + ACROSS), get(numbers + PANELS)
+    image, place = tile // (get(numbers + DOWN) * across), tile % (get(numbers + DOWN) * across)
+    top, left = place // across * m, place % across * m
+    H, W = get(numbers + HEIGHT), get(numbers + WIDTH)
+    source, zeros = get(numbers) + image * H * W * C * item, get(numbers + 8)
+    above, before = top - get(numbers + PAD_TOP), left - get(numbers + PAD_LEFT)
+    find_square(source, above, before, m + 2, H, W, C * item, zeros, addresses)
+    target, step = pixels + t * get(numbers + PIXEL_ROW) * item, get(numbers + PIXEL_STEP) * item
     if m == 4:
         transform_input(4, addresses, C * item // VECTOR_BYTES, target, step, zero)
     else:
         transform_input(2, addresses, C * item // VECTOR_BYTES, target, step, zero)
-
-
-@inlined
-def _transform_grads(tile, t, numbers, addresses, grads, totals, zero):
-    """Y of one tile, as rows of panels, and the sum of its gradients."""
-    own = numbers + 8 * FIRST
-    item = size_of(zero)
-    OH, OW, O = get(own + 40), get(own + 48), get(own + 56)
-    across, m, block, panels = get(own + 88), get(own + 96), get(own + 104), get(own + 136)
-    per_image = get(own + 80) * across
-    image, place = tile // per_image, tile % per_image
-    top, left = place // across * m, place % across * m
-    source = get(numbers + 16) + image * OH * OW * O * item
-    width = PANEL_BYTES // item
-    find_square(source, top, left, m, OH, OW, O * item, get(numbers + 8), addresses)
-    for i in range(min(m, OH - top)):
-        row = source + ((top + i) * OW + left) * O * item
+    H, W = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH)
+    source, width = get(numbers + 16) + image * H * W * O * item, PANEL_BYTES // item
+    find_square(source, top, left, m, H, W, O * item, zeros, addresses)
+    for i in range(min(m, H - top)):
+        row = source + ((top + i) * W + left) * O * item
         for panel in range(panels):
             begin = panel * PANEL_BYTES
-            add_rows(row + begin, O * item, O - panel * width, min(m, OW - left), totals + begin, zero)
-    step = get(own + 120) * item
+            add_rows(row + begin, O * item, O - panel * width, min(m, W - left), totals + begin, zero)
+    step = get(numbers + GRAD_STEP) * item
     for vector in range(O * item // VECTOR_BYTES):
         panel, side = vector // VECTORS, vector % VECTORS
         row = VECTOR_BYTES if O - panel * width <= width // VECTORS else PANEL_BYTES
-        target = grads + panel * block * PANEL_BYTES + t * row + side * VECTOR_BYTES
+        target = grads + panel * get(numbers + BLOCK) * PANEL_BYTES + t * row + side * VECTOR_BYTES
         if m == 4:
             transform_grad(4, addresses, vector * VECTOR_BYTES, target, step, zero)
         else:
@@ -167,53 +242,51 @@ def _transform_grads(tile, t, numbers, addresses, grads, totals, zero):
 
 
 @inlined
-def _add_products(count, numbers, addresses, pixels, grads, sums, zero):
-    """Add one block's outer products to the chunk's sums."""
-    own = numbers + 8 * FIRST
+def _add_products(position, low, high, first, count, numbers, pixels, grads, sums, zero):
+    """Add the outer products of ``count`` tiles of a block to the units ``low`` to ``high`` of a position's sums."""
     item = size_of(zero)
-    C, O, m, block = get(own + 32), get(own + 56), get(own + 96), get(own + 104)
-    units, panels = get(own + 128), get(own + 136)
-    width = PANEL_BYTES // item
-    for t in range(count):
-        put(addresses + t * 8, t * C * item)
-    tile = sums
-    for position in range((m + 2) * (m + 2)):
-        origin = pixels + position * get(own + 112) * item
-        right = grads + position * get(own + 120) * item
-        for unit in range(units):
-            offsets = get(numbers + 48) + unit * OUTER_ROWS * 8
-            for panel in range(panels):
-                rows = right + panel * block * PANEL_BYTES
-                if O - panel * width > width // VECTORS:
-                    outer_tile(2, addresses, origin, offsets, rows, count, zero, tile)
-                else:
-                    outer_tile(1, addresses, origin, offsets, rows, count, zero, tile)
-                tile += OUTER_ROWS * PANEL_BYTES
+    O, panels, width = get(numbers + FILTERS), get(numbers + PANELS), PANEL_BYTES // item
+    rows = get(numbers + 72)
+    origin = pixels + (position * get(numbers + PIXEL_STEP) + first * get(numbers + PIXEL_ROW)) * item
+    begin = grads + position * get(numbers + GRAD_STEP) * item
+    tile = sums + position * get(numbers + SUM_STEP) * item + low * panels * OUTER_ROWS * PANEL_BYTES
+    for unit in range(low, high):
+        offsets = get(numbers + 64) + unit * OUTER_ROWS * 8
+        for panel in range(panels):
+            right = begin + panel * get(numbers + BLOCK) * PANEL_BYTES
+            if O - panel * width > width // VECTORS:
+                outer_tile(2, rows, origin, offsets, right + first * PANEL_BYTES, count, zero, tile)
+            else:
+                outer_tile(1, rows, origin, offsets, right + first * VECTOR_BYTES, count, zero, tile)
+            tile += OUTER_ROWS * PANEL_BYTES
 
 
 @task_kernel
 def finish_weight_grad(worker, workers, numbers, zero):
     """Add the chunks' sums in order, and ``dw = Gᵀ S G``. Workers share the units.
 
-    Floats: ``sums`` and ``column_sums`` of `winograd_outer_products`, whose first chunks are overwritten; ``out (O, 3,
-    3, C)``, written; ``out_columns (O,)``, written if wanted.
-    Numbers: chunks, 1, C, m, O, panels, units, 1 if ``out_columns`` is wanted.
+    Floats: ``sums`` and ``column_sums`` of `winograd_chunks`, whose first chunks are overwritten; ``out (O, 3, 3, C)``,
+    written; ``out_columns (O,)``, written if wanted.
+    Numbers: chunks, C, m, O, elements from position to position of S, panels, units, 1 if ``out_columns`` is wanted.
     """
     own = numbers + 8 * FIRST
-    chunks, m, panels, units = get(own), get(own + 24), get(own + 40), get(own + 48)
-    positions = (m + 2) * (m + 2)
+    item = size_of(zero)
+    chunks, m, O, panels, units = get(own), get(own + 16), get(own + 24), get(own + 40), get(own + 48)
+    positions, step = (m + 2) * (m + 2), get(own + 32) * item
     unit_bytes = panels * OUTER_ROWS * PANEL_BYTES
-    width = PANEL_BYTES // size_of(zero)
-    for unit in range(units * worker // workers, units * (worker + 1) // workers):
+    low, high = portion(worker, workers, units)
+    for unit in range(low, high):
         for position in range(positions):
-            here = get(numbers) + (position * units + unit) * unit_bytes
+            here = get(numbers) + position * step + unit * unit_bytes
             for chunk in range(1, chunks):
-                other = here + chunk * positions * units * unit_bytes
+                other = here + chunk * positions * step
                 for row in range(panels * OUTER_ROWS):
-                    add_rows(other + row * PANEL_BYTES, PANEL_BYTES, width, 1, here + row * PANEL_BYTES, zero)
+                    add_rows(
+                        other + row * PANEL_BYTES, PANEL_BYTES, PANEL_BYTES // item, 1, here + row * PANEL_BYTES, zero
+                    )
         _finish_unit(unit, numbers, zero)
     if worker == 0 and get(own + 56):
-        place_columns(get(numbers + 8), get(numbers + 24), chunks, 1, get(own + 32), panels, zero)
+        place_columns(get(numbers + 8), get(numbers + 24), CHUNKS, 1, O, panels, zero)
 
 
 @inlined
@@ -221,15 +294,14 @@ def _finish_unit(unit, numbers, zero):
     """Transform the sums of a tile of channels, and write their gradients for all filters."""
     own = numbers + 8 * FIRST
     item = size_of(zero)
-    C, m, O, panels, units = get(own + 16), get(own + 24), get(own + 32), get(own + 40), get(own + 48)
-    unit_bytes = panels * OUTER_ROWS * PANEL_BYTES
+    C, m, O, step, panels = get(own + 8), get(own + 16), get(own + 24), get(own + 32) * item, get(own + 40)
+    sums = get(numbers) + unit * panels * OUTER_ROWS * PANEL_BYTES
     lane_count = VECTOR_BYTES // item
-    for row in range(min(OUTER_ROWS, C - unit * OUTER_ROWS)):
-        for vector in range(O // lane_count):
-            place = (vector // VECTORS * OUTER_ROWS + row) * PANEL_BYTES + vector % VECTORS * VECTOR_BYTES
-            source = get(numbers) + unit * unit_bytes + place
+    for vector in range(O // lane_count):
+        for row in range(min(OUTER_ROWS, C - unit * OUTER_ROWS)):
+            source = sums + (vector // VECTORS * OUTER_ROWS + row) * PANEL_BYTES + vector % VECTORS * VECTOR_BYTES
             target = get(numbers + 16) + (vector * lane_count * 9 * C + unit * OUTER_ROWS + row) * item
             if m == 4:
-                transform_sums(4, source, units * unit_bytes, target, 9 * C * item, C * item, zero)
+                transform_sums(4, source, step, target, 9 * C * item, C * item, zero)
             else:
-                transform_sums(2, source, units * unit_bytes, target, 9 * C * item, C * item, zero)
+                transform_sums(2, source, step, target, 9 * C * item, C * item, zero)
