@@ -6,6 +6,9 @@ workspaces and what the allocators keep, but neither the interpreter nor the lib
 optimizer state are there on both sides.  A run that is not counted fills the cache of compiled kernels first.
 
 Both sides begin with the same weights, which the same seed gives them; their losses must agree at every step.
+
+A second table says what `tinygrad_cnn.ops.buffers` costs and brings: the memory of the same steps and the time of one,
+with its pool and with memory from the C library for every array.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -26,6 +30,7 @@ from .models import INPUT_SHAPES, NAMES, lecture_cnn, lenet5, resnet20
 
 CASES = ((lecture_cnn, 64), (lecture_cnn, 256), (lenet5, 64), (lenet5, 256), (resnet20, 128))
 SIDES = ("tinygrad_cnn", "torch NCHW", "torch channels_last")
+WITHOUT_POOL = "tinygrad_cnn without pool"
 STEPS = 20
 
 FIRST_LOSS = 1e-5
@@ -39,7 +44,7 @@ def main() -> None:
     """Measure all cases in turn and save the table; with ``--one``, be one of the measured processes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--one", nargs=3, metavar=("SIDE", "NETWORK", "BATCH"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -52,6 +57,11 @@ def main() -> None:
         print(rows[-1], flush=True)
     note = "Medians; in brackets the quartiles of the ratios within a round."
     harness.save_columns("memory", rows, options.threads, note)
+    rows = []
+    for build, batch in CASES:
+        rows.append(pool(build, batch, options.rounds, options.threads))
+        print(rows[-1], flush=True)
+    harness.save_columns("memory_pool", rows, options.threads, note)
 
 
 def compare(build: Any, batch: int, rounds: int, threads: int) -> dict[str, Any]:
@@ -76,6 +86,28 @@ def compare(build: Any, batch: int, rounds: int, threads: int) -> dict[str, Any]
     }
 
 
+def pool(build: Any, batch: int, rounds: int, threads: int) -> dict[str, Any]:
+    """One row of the second table: processes with and without the pool, in turn."""
+    found: dict[str, list[dict[str, Any]]] = {SIDES[0]: [], WITHOUT_POOL: []}
+    for _ in range(rounds):
+        for side, reports in found.items():
+            reports.append(in_new_process(side, build, batch, threads))
+        ours, theirs = (np.array(reports[-1]["losses"]) for reports in found.values())
+        if not np.array_equal(ours, theirs):
+            raise AssertionError(f"the losses with and without the pool differ: {ours} and {theirs}")
+    medians = {
+        what: [statistics.median(report[what] for report in reports) for reports in found.values()]
+        for what in ("bytes", "seconds")
+    }
+    ratios = [b["seconds"] / a["seconds"] for a, b in zip(*found.values())]
+    return {
+        "work": f"training step, {NAMES[build]}, batch {batch}",
+        **{f"{side}, MB": size / 1e6 for side, size in zip(("with", "without"), medians["bytes"])},
+        **{f"{side}, ms": 1e3 * seconds for side, seconds in zip(("with", "without"), medians["seconds"])},
+        "times faster with it": harness.quartiles(ratios),
+    }
+
+
 def check(ours: np.ndarray, theirs: np.ndarray, tolerance: float) -> None:
     """Raise AssertionError unless the losses of both sides agree."""
     difference = np.abs(ours - theirs) / np.abs(theirs)
@@ -92,19 +124,21 @@ def in_new_process(side: str, build: Any, batch: int, threads: int) -> dict[str,
 
 
 def measure(side: str, network: str, batch: int, threads: int) -> dict[str, Any]:
-    """The growth of the peak resident size over the steps, in bytes, and their losses."""
+    """The growth of the peak resident size over the steps, in bytes, their losses, and the median time of one."""
     build = {function.__name__: function for function in INPUT_SHAPES}[network]
     library = importlib.import_module(side.split()[0])
     library.set_num_threads(threads)
+    if side == WITHOUT_POOL:
+        library.ops.buffers.SMALLEST = sys.maxsize
     train(library, side, build, 1, 1)
     before = resident()
     forget_peak()
-    losses = train(library, side, build, batch, STEPS)
-    return {"bytes": peak() - before, "losses": losses}
+    losses, seconds = train(library, side, build, batch, STEPS)
+    return {"bytes": peak() - before, "losses": losses, "seconds": statistics.median(seconds)}
 
 
-def train(library: Any, side: str, build: Any, batch: int, steps: int) -> list[float]:
-    """Adam steps on one batch of random images; returns the losses."""
+def train(library: Any, side: str, build: Any, batch: int, steps: int) -> tuple[list[float], list[float]]:
+    """Adam steps on one batch of random images; returns the loss and the seconds of each."""
     library.manual_seed(0)
     generator = np.random.default_rng(0)
     images = library.from_numpy(generator.standard_normal((batch, *INPUT_SHAPES[build]), np.float32))
@@ -115,14 +149,16 @@ def train(library: Any, side: str, build: Any, batch: int, steps: int) -> list[f
         images = images.contiguous(memory_format=library.channels_last)
     options = {"fused": True} if side.startswith("torch") else {}
     optimizer = library.optim.Adam(model.parameters(), **options)
-    losses = []
+    losses, seconds = [], []
     for _ in range(steps):
+        start = time.perf_counter()
         optimizer.zero_grad()
         loss = library.nn.functional.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    return losses
+        seconds.append(time.perf_counter() - start)
+    return losses, seconds
 
 
 # ---------------------------------------------------------------- what the system says of this process

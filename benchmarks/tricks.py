@@ -1,24 +1,22 @@
 """What each trick brings: the same work with and without it, ``python -m benchmarks.tricks``.
 
 First the algorithms of convolution: for every pass where `kernels.conv.choose` takes another one than the plain matrix
-product ("direct"), the time of both.  Then what goes on between kernels: memory that is used again, a ReLU that runs
-with its neighbour, all layers recorded as one program, one launch for all parameters.
+product ("direct"), the time of both; where it takes Winograd's with blocks that all workers share, also the time of
+blocks of their own.  Then what goes on between kernels: a ReLU that runs with its neighbour, all layers recorded as one
+program, one launch for all parameters.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
 import tinygrad_cnn
 from tinygrad_cnn import nn
 from tinygrad_cnn.kernels import conv
-from tinygrad_cnn.ops import buffers
 from tinygrad_cnn.optim import Adam
 
 from . import harness
@@ -28,6 +26,7 @@ from .networks import data, step
 
 TOLERANCE = 1e-4  # of the largest element
 WITH, WITHOUT = "with", "without"
+SHARED = " shared"
 PASSES = {"forward": "forward", "input_grad": "input gradient", "weight_grad": "weight gradient"}
 
 
@@ -59,21 +58,24 @@ def compare(name: str, sides: dict[str, Callable[[], Any]], results: Any, rounds
 
 
 def algorithms(rounds: int) -> Iterator[harness.Comparison]:
-    """Each pass for which another algorithm than the direct product is chosen."""
+    """Each pass for which another algorithm than the direct product is chosen, with it and with the one it beats."""
     for layer in LAYERS:
         for kind, name in PASSES.items():
             geometry = conv.Geometry((layer.stride,) * 2, (layer.padding,) * 2, (1, 1), layer.groups)
             shapes = (BATCH, layer.side, layer.side, layer.channels), layer.filters_shape
             choice = conv.choose(kind, *shapes, geometry, np.dtype(np.float32))
-            if choice.name != "direct":
-                title = f"{choice.name} instead of direct: {name}, {layer}"
-                yield algorithm(title, kind, layer, shapes, geometry, choice.name, rounds)
+            others = [] if choice.name == "direct" else ["direct"]
+            if choice.name.endswith(SHARED):
+                others.append(choice.name.removesuffix(SHARED))
+            for other in others:
+                title = f"{choice.name} instead of {other}: {name}, {layer}"
+                yield algorithm(title, kind, layer, shapes, geometry, (choice.name, other), rounds)
 
 
 def algorithm(
-    title: str, kind: str, layer: Layer, shapes: Any, geometry: conv.Geometry, name: str, rounds: int
+    title: str, kind: str, layer: Layer, shapes: Any, geometry: conv.Geometry, names: tuple[str, str], rounds: int
 ) -> harness.Comparison:
-    """One pass by the algorithm ``name`` and by the direct product."""
+    """One pass by two algorithms."""
     rng = np.random.default_rng(0)
     x, weight = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
     out_size = geometry.output_size(x.shape[1:3], weight.shape[1:3])
@@ -85,7 +87,7 @@ def algorithm(
         "weight_grad": ((x, grad), weight.shape),
     }[kind]
     sides, written = {}, {}
-    for side, used in ((WITH, name), (WITHOUT, "direct")):
+    for side, used in zip((WITH, WITHOUT), names):
         run = conv.prepare(kind, *shapes, geometry, x.dtype, algorithm=used)
         workspace = np.empty(run.workspace, np.float32)
         written[side] = out = np.empty(result, np.float32)
@@ -118,25 +120,10 @@ class LayerByLayer(nn.Module):
 
 def between_kernels(rounds: int) -> Iterator[harness.Comparison]:
     """Networks with and without what saves memory traffic and Python between the kernels."""
-    for batch in (64, 256):
-        yield memory_used_again(lecture_cnn, batch, rounds)
     yield relu_with_its_neighbour(lecture_cnn, 64, rounds)
     for batch in (1, 64):
         yield one_program(lenet5, batch, rounds)
     yield one_launch(resnet20, rounds)
-
-
-def memory_used_again(build: Callable[[Any], Any], batch: int, rounds: int) -> harness.Comparison:
-    """A training step with and without the pool of `ops.buffers`."""
-    models, steps = two_models(build, batch)
-    plain = steps[WITHOUT]
-
-    def without_pool() -> None:
-        with mock.patch.object(buffers, "SMALLEST", sys.maxsize):
-            plain()
-
-    steps[WITHOUT] = without_pool
-    return compare_steps(f"memory used again: training step, {NAMES[build]}, batch {batch}", models, steps, rounds)
 
 
 def relu_with_its_neighbour(build: Callable[[Any], Any], batch: int, rounds: int) -> harness.Comparison:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -113,6 +114,26 @@ def test_what_a_training_step_hands_out_keeps_its_bytes_over_100_steps():
         assert view.tobytes() == before
 
 
+@pytest.mark.parametrize("batch", [64, 256])
+def test_a_repeated_step_makes_no_blocks(batch, monkeypatch):
+    """LeNet-5's arrays have so many sizes that a pool that is too small for them would make some in every step."""
+    buffers.release()
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+    )  # fmt: skip
+    images, labels = tg.randn(batch, 1, 28, 28), tg.randint(0, 10, (batch,))
+    made = []
+    make = buffers._Block.__init__
+    monkeypatch.setattr(buffers._Block, "__init__", lambda block, size: (made.append(size), make(block, size))[1])
+    for _ in range(5):
+        made.clear()
+        model.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+    assert made == []
+
+
+@mock.patch.object(buffers, "SPARE", 0)
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 600)), max_size=60))
 def test_living_arrays_never_overlap_and_the_pool_stays_small(steps):
     buffers.release()
