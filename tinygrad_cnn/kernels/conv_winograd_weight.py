@@ -35,7 +35,7 @@ from ._emitter import VECTOR_BYTES, VECTORS, panel_width
 from ._jit import helper, inlined
 from ._outer import CHUNKS, place_columns
 from ._simd import OUTER_ROWS, outer_tile
-from ._tasks import FIRST, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
+from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
 from ._winograd import GAP, transform_grad, transform_input, transform_sums
 from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, zero_row
 
@@ -99,8 +99,8 @@ def weight_grad_program(
 
     def stage(kernel: TaskKernel, work: int, first: int, count: int) -> Stage:
         numbers = (
-            first, count, H, W, C, OH, OW, O, *geometry.padding, down, across, m, block, row, *steps, each, units,
-            panels,
+            first, count, tiles, H, W, C, OH, OW, O, *geometry.padding, down, across, m, block, row, *steps, each,
+            units, panels,
         )  # fmt: skip
         return Stage(kernel, work, floats, ints, numbers)
 
@@ -112,7 +112,10 @@ def weight_grad_program(
             stages.append(stage(transform_tiles, count * positions * (C + O), first, count))
             stages.append(stage(winograd_outer_products, count * multiply_adds, first, count))
     else:
-        stages.append(stage(winograd_chunks, tiles * multiply_adds, 0, tiles))
+        most = max(threads, CHUNKS * LAUNCH_WORK // (tiles * positions * C * O))
+        for first in range(0, CHUNKS, most):
+            count = min(most, CHUNKS - first)
+            stages.append(stage(winograd_chunks, tiles * multiply_adds * count // CHUNKS, first, count))
     stages.append(
         Stage(
             finish_weight_grad, chunks * positions * each, (sums, column_sums, OUT, OUT_COLUMNS), (),
@@ -123,12 +126,12 @@ def weight_grad_program(
 
 
 (
-    START, COUNT, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_TOP, PAD_LEFT, DOWN, ACROSS, M, BLOCK,
-    PIXEL_ROW, PIXEL_STEP, GRAD_STEP, SUM_STEP, UNITS, PANELS,
-) = range(8 * FIRST, 8 * FIRST + 8 * 20, 8)  # fmt: skip
-"""Where the numbers of the next three kernels lie: their first tile and how many, the sizes of x and grad, padding,
-tiles of an image down and across, m, tiles of a block, elements from tile to tile of V, from position to position of V,
-Y and S, units (tiles of x's channels) and panels."""
+    START, COUNT, TILES, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_TOP, PAD_LEFT, DOWN, ACROSS, M,
+    BLOCK, PIXEL_ROW, PIXEL_STEP, GRAD_STEP, SUM_STEP, UNITS, PANELS,
+) = range(8 * FIRST, 8 * FIRST + 8 * 21, 8)  # fmt: skip
+"""Where the numbers of the next three kernels lie: their first tile (or chunk) and how many, all tiles, the sizes of x
+and grad, padding, tiles of an image down and across, m, tiles of a block, elements from tile to tile of V, and from
+position to position of V, Y and S, units (tiles of x's channels) and panels."""
 
 
 @task_kernel
@@ -149,8 +152,8 @@ def winograd_chunks(worker, workers, numbers, zero):
     pixels = get(numbers + 24) + worker * positions * get(numbers + PIXEL_STEP) * item
     grads = get(numbers + 32) + worker * positions * get(numbers + GRAD_STEP) * item
     chunk_bytes = positions * get(numbers + SUM_STEP) * item
-    tiles = get(numbers + COUNT)
-    for chunk in range(worker, CHUNKS, workers):
+    tiles, start = get(numbers + TILES), get(numbers + START)
+    for chunk in range(start + worker, start + get(numbers + COUNT), workers):
         sums = get(numbers + 40) + chunk * chunk_bytes
         totals = get(numbers + 48) + chunk * panels * PANEL_BYTES
         zero_bytes(sums, chunk_bytes)
