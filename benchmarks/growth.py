@@ -136,15 +136,16 @@ def rows(points: list[Point]) -> Iterator[dict[str, Any]]:
 
 
 def in_words(points: list[Point]) -> str:
-    """Where the time per multiply-add grows most from one size to the next."""
+    """Where the time per multiply-add grows most, or falls least, from one size to the next."""
     steps = [
         (b.picoseconds / a.picoseconds, a, b) for a, b in itertools.pairwise(points) if a.what == b.what != "threads"
     ]
     most, a, b = max(steps, key=lambda step: step[0])
     first, *_, last = [point for point in points if point.what == "threads"] * 2
     faster = first.seconds[SIDES[0]] / last.seconds[SIDES[0]]
+    change = "falls by at least" if most < 1 else "grows by at most"
     return (
-        f"From one size to the next, the time per multiply-add grows by at most {100 * (most - 1):.0f} % ({a.what} "
+        f"From one size to the next, the time per multiply-add {change} {100 * abs(most - 1):.0f} % ({a.what} "
         f"{a.size} to {b.size}); {last.size} threads are {faster:.2f} times as fast as one."
     )
 
