@@ -24,7 +24,6 @@ F. Durand, K. Li, "Optimizing N-dimensional, Winograd-based convolution for many
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,43 +74,6 @@ class Plan(NamedTuple):
         return self.images * product(self.across)
 
 
-def forward_program(
-    m: int,
-    shared: bool,
-    x_shape: Any,
-    weight_shape: Any,
-    geometry: Any,
-    dtype: Any,
-    threads: int,
-    with_bias: bool,
-    relu: bool,
-) -> Program:
-    """See `conv.prepare`; ``m`` is 2 or 4, and with ``shared`` all workers have one block of tiles."""
-    N, H, W, C = x_shape
-    OH, OW = geometry.output_size((H, W), (3, 3))
-    this = Plan(m, N, (H, W, C), (OH, OW, weight_shape[0]), geometry.padding)
-    return _program(this, shared, dtype, threads, with_bias, relu, turned=False)
-
-
-def input_grad_program(
-    m: int,
-    shared: bool,
-    x_shape: Any,
-    weight_shape: Any,
-    geometry: Any,
-    dtype: Any,
-    threads: int,
-    with_bias: bool,
-    relu: bool,
-) -> Program:
-    """See `conv.prepare`."""
-    N, H, W, C = x_shape
-    OH, OW = geometry.output_size((H, W), (3, 3))
-    padding = (2 - geometry.padding[0], 2 - geometry.padding[1])
-    this = Plan(m, N, (OH, OW, weight_shape[0]), (H, W, C), padding)
-    return _program(this, shared, dtype, threads, with_bias=False, relu=False, turned=True)
-
-
 def fits(weight_shape: tuple[int, ...], geometry: Any, dtype: Any) -> bool:
     """Whether the transforms exist for this geometry, and whole vectors of channels."""
     O, KH, KW, C = weight_shape
@@ -131,13 +93,36 @@ def shares(numbers: int) -> bool:
     return numbers >= MANY_FILTERS
 
 
-class Winograd:
-    """F(m x m, 3x3), with the functions that the other algorithms have as modules."""
+class Winograd(NamedTuple):
+    """F(m x m, 3x3), with the functions that the other algorithms have as modules: see `conv.prepare`."""
 
-    def __init__(self, m: int, shared: bool = False) -> None:
-        self.forward_program = functools.partial(forward_program, m, shared)
-        self.input_grad_program = functools.partial(input_grad_program, m, shared)
-        self.weight_grad_program = functools.partial(weight_grad_program, m, shared)
+    m: int  # 2 or 4
+    shared: bool = False  # whether all workers have one block of tiles
+
+    def forward_program(
+        self, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+    ) -> Program:
+        """The output."""
+        N, H, W, C = x_shape
+        OH, OW = geometry.output_size((H, W), (3, 3))
+        this = Plan(self.m, N, (H, W, C), (OH, OW, weight_shape[0]), geometry.padding)
+        return _program(this, self.shared, dtype, threads, with_bias, relu, turned=False)
+
+    def input_grad_program(
+        self, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+    ) -> Program:
+        """The output of the gradient and the filters turned around."""
+        N, H, W, C = x_shape
+        OH, OW = geometry.output_size((H, W), (3, 3))
+        padding = (2 - geometry.padding[0], 2 - geometry.padding[1])
+        this = Plan(self.m, N, (OH, OW, weight_shape[0]), (H, W, C), padding)
+        return _program(this, self.shared, dtype, threads, with_bias=False, relu=False, turned=True)
+
+    def weight_grad_program(
+        self, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
+    ) -> Program:
+        """See `conv_winograd_weight`."""
+        return weight_grad_program(*self, x_shape, weight_shape, geometry, dtype, threads, with_bias)
 
 
 def _program(this: Plan, shared: bool, dtype: Any, threads: int, with_bias: bool, relu: bool, turned: bool) -> Program:

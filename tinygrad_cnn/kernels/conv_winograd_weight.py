@@ -61,15 +61,7 @@ def shares(tiles: int, sums: int) -> bool:
 
 
 def weight_grad_program(
-    m: int,
-    shared: bool,
-    x_shape: Any,
-    weight_shape: Any,
-    geometry: Any,
-    dtype: Any,
-    threads: int,
-    with_bias: bool,
-    relu: bool,
+    m: int, shared: bool, x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool
 ) -> Program:
     """See `conv.prepare`; ``m`` is 2 or 4, and with ``shared`` there are no chunks."""
     N, H, W, C = x_shape
