@@ -7,6 +7,7 @@ the same ones, are for counting which branches the table of operations reaches.
 import os
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read by kernels: test processes compete for the cores
+os.environ.setdefault("TINYGRAD_CNN_COMPILERS", "0")  # likewise
 
 import pytest
 from hypothesis import HealthCheck, settings

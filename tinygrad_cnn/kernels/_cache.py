@@ -42,10 +42,16 @@ class CacheWarning(UserWarning):
     """The cache of compiled kernels can't be used; everything works, but the next start compiles again."""
 
 
-def attach(dispatcher: Any, version: str, function: Any, on_miss: Callable[[], None] | None = None) -> None:
+def attach(dispatcher: Any, version: str, function: Any, on_miss: Callable[[], bool] | None = None) -> None:
     """Let a Numba dispatcher or callback keep the machine code of ``function`` under `folder`\\ ``/version``.
 
     The two versions of a kernel need two folders: Numba's file names and index don't tell them apart.
+
+    Args:
+        dispatcher: what compiles.
+        version: the folder's name.
+        function: the kernel in Python.
+        on_miss: called when the machine code is not there; returns whether to look again.
     """
     try:
         path = folder() / version
@@ -128,12 +134,12 @@ def _prune(parent: Path) -> None:
 class _ForgivingCache(FunctionCache):
     """Numba's cache of one function, with every fault turned into a miss and one warning."""
 
-    on_miss: Callable[[], None] | None = None
+    on_miss: Callable[[], bool] | None = None
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = self._load_or_forget(sig, target_context)
-        if found is None and self.on_miss is not None:
-            self.on_miss()
+        if found is None and self.on_miss is not None and self.on_miss():
+            found = self._load_or_forget(sig, target_context)
         return found
 
     def _load_or_forget(self, sig: Any, target_context: Any) -> Any:

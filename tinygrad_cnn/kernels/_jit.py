@@ -29,7 +29,7 @@ import numba
 from numba.core import event
 from numba.np.ufunc import parallel as numba_threads
 
-from . import _cache
+from . import _cache, _compilers
 
 SERIAL_WORK: float = 20_000
 """Below this amount of work (operations or elements) `Kernel.run` does not wake the threads."""
@@ -217,6 +217,7 @@ def _after_fork_in_child() -> None:
     global _forked, _lock
     _forked = True
     _lock = threading.RLock()
+    _compilers.forget()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

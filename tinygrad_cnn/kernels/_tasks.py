@@ -31,7 +31,7 @@ from llvmlite import ir
 from numba import prange, types
 from numba.core.ccallback import CFunc
 
-from . import _cache
+from . import _cache, _compilers
 from ._addresses import address, get, put
 from ._emitter import intrinsic
 from ._jit import OPTIONS, SERIAL_WORK, announce_compilation, helper, kernel
@@ -92,7 +92,12 @@ class TaskKernel:
         int64 = types.int64
         signature = (int64, int64, int64, numba.from_dtype(dtype))
         callback = CFunc(self.function, (signature, types.void), {}, {**OPTIONS, "nopython": True})
-        _cache.attach(callback, "tasks", self.function, on_miss=lambda: announce_compilation(self.name))
+
+        def on_miss() -> bool:
+            announce_compilation(self.name)
+            return _compilers.missing(self.name, dtype)
+
+        _cache.attach(callback, "tasks", self.function, on_miss)
         callback.compile()
         return callback
 
