@@ -122,7 +122,9 @@ def between_kernels(rounds: int) -> Iterator[harness.Comparison]:
     """Networks with and without what saves memory traffic and Python between the kernels."""
     yield relu_with_its_neighbour(lecture_cnn, 64, rounds)
     for batch in (1, 64):
-        yield one_program(lenet5, batch, rounds)
+        yield replayed("all layers in one program", lenet5, batch, rounds)
+    for batch in (64, 256):
+        yield replayed("all layers on a few images at a time", lecture_cnn, batch, rounds)
     yield one_launch(resnet20, rounds)
 
 
@@ -133,8 +135,8 @@ def relu_with_its_neighbour(build: Callable[[Any], Any], batch: int, rounds: int
     return compare_steps(name, models, steps, rounds)
 
 
-def one_program(build: Callable[[Any], Any], batch: int, rounds: int) -> harness.Comparison:
-    """Inference with all layers recorded as one program, and with a call for each."""
+def replayed(trick: str, build: Callable[[Any], Any], batch: int, rounds: int) -> harness.Comparison:
+    """Inference with recorded programs, and with a call for each layer."""
     tinygrad_cnn.manual_seed(0)
     model = build(tinygrad_cnn).eval()
     images = tinygrad_cnn.from_numpy(data(build, batch)[0])
@@ -147,7 +149,7 @@ def one_program(build: Callable[[Any], Any], batch: int, rounds: int) -> harness
         return call
 
     sides = {WITH: inference(model), WITHOUT: inference(model._in_turn)}
-    name = f"all layers in one program: inference, {NAMES[build]}, batch {batch}"
+    name = f"{trick}: inference, {NAMES[build]}, batch {batch}"
     return compare(name, sides, lambda side: [sides[side]().numpy()], rounds)
 
 

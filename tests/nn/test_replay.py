@@ -135,9 +135,11 @@ CHANGES: dict[str, Callable[[nn.Sequential], object]] = {
 }
 
 
+@pytest.mark.parametrize("chunk", [replay.CHUNK, 1 << 15])
 @pytest.mark.parametrize("change", CHANGES)
-def test_changes_show(change: str) -> None:
-    model, x = network(), images()
+def test_changes_show(change: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "CHUNK", chunk)
+    model, x = network(), images(20)
     with tinygrad_cnn.no_grad():
         before = [model(x).numpy() for _ in range(2)]
     try:
@@ -152,6 +154,72 @@ def test_changes_show(change: str) -> None:
             assert before[0].tobytes() == before[1].tobytes() != expected.tobytes()
     finally:
         tinygrad_cnn.set_float32_matmul_precision("high")
+
+
+def run_in_chunks(model: nn.Sequential) -> bool:
+    """Whether all that it remembers goes in chunks."""
+    found = [isinstance(way, replay._InChunks) for way in model._replays._programs.values()]
+    assert found
+    return all(found)
+
+
+def winograd() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(2, 32, 3), nn.Conv2d(32, 64, 3), nn.Flatten(), nn.Linear(64 * 8 * 8, 3))
+
+
+IN_CHUNKS: dict[str, tuple[Callable, int, int]] = {  # a network, images, bytes of a chunk
+    "layers of the lecture": (network, 20, 1 << 15),
+    "chunks of two sizes": (network, 23, 1 << 15),
+    "no layer for the whole batch": (lambda: nn.Sequential(nn.Conv2d(2, 40, 3, padding=1), nn.ReLU()), 6, 1 << 16),
+    "Winograd": (winograd, 40, 1 << 20),
+    "depthwise": (lambda: nn.Sequential(nn.Conv2d(2, 2, 3, groups=2, bias=False), nn.MaxPool2d(2, 1)), 30, 1 << 15),
+}
+
+
+@pytest.mark.parametrize("case", IN_CHUNKS)
+@pytest.mark.parametrize("dtype", [tinygrad_cnn.float32, tinygrad_cnn.float64])
+def test_a_large_batch_goes_in_chunks(case: str, dtype: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, count, chunk = IN_CHUNKS[case]
+    monkeypatch.setattr(replay, "CHUNK", chunk)
+    model = make().to(dtype)
+    before = tinygrad_cnn.get_num_threads()
+    try:
+        for threads in range(1, kernels._jit.max_threads() + 1):
+            tinygrad_cnn.set_num_threads(threads)
+            for seed in range(3):
+                x = images(count, seed).to(dtype)
+                for mode in (tinygrad_cnn.no_grad, tinygrad_cnn.inference_mode):
+                    with mode():
+                        out = model(x)
+                    assert out._inference == (mode is tinygrad_cnn.inference_mode)
+                    expected = in_turn(model, x)
+                    assert out.shape == expected.shape
+                    assert out.numpy().tobytes() == expected.tobytes()
+    finally:
+        tinygrad_cnn.set_num_threads(before)
+    assert run_in_chunks(model)
+
+
+NOT_IN_CHUNKS: dict[str, tuple[Callable, tuple[int, ...]]] = {
+    "one image": (lambda: nn.Sequential(nn.Conv2d(2, 9, 3)), (1, 2, 60, 60)),
+    "an image without a batch": (lambda: nn.Sequential(nn.MaxPool2d(2)), (30, 60, 60)),
+    "images mixed": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.Flatten(0), nn.Linear(30 * 2 * 36, 3)), (30, 2, 12, 12)),
+    "rows": (lambda: nn.Sequential(nn.Linear(50, 900)), (70, 50)),
+    "other algorithms": (lambda: nn.Sequential(nn.Conv2d(64, 64, 3, padding=1)), (16, 64, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("case", NOT_IN_CHUNKS)
+def test_what_does_not_go_in_chunks(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one: 64 tiles of 4x4 are enough for Winograd's F(4x4), those of a few images only for F(2x2)."""
+    make, shape = NOT_IN_CHUNKS[case]
+    monkeypatch.setattr(replay, "CHUNK", 1 << 15)
+    model, array = make(), np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    for _ in range(3):
+        x = tinygrad_cnn.from_numpy(array)
+        with tinygrad_cnn.no_grad():
+            assert model(x).numpy().tobytes() == in_turn(model, x).tobytes()
+    assert not run_in_chunks(model)
 
 
 def test_a_copy_has_programs_of_its_own() -> None:

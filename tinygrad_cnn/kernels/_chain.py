@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._tasks import NOWHERE, OUT, WORKSPACE, At, Program, Stage
+from ._tasks import NOWHERE, OUT, WORKSPACE, At, Program, Stage, TaskKernel
 from ._workspace import LEFT, round_up
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -50,9 +50,15 @@ class Recording:
         input: the array that all of it begins with; where it lies is `LEFT` in the result.
         parameters: arrays that are read where they lie, in every run.
         limit: bytes of operands to keep alive for the time of the recording; above, it is given up.
+
+    Attributes:
+        ran: every program's algorithm and kernels, in order.
+        written: bytes that the programs wrote, in all; both also where the recording was given up.
     """
 
     def __init__(self, input: Array, parameters: Sequence[Array], limit: int) -> None:
+        self.ran: list[tuple[str, list[TaskKernel]]] = []
+        self.written = 0
         self._known = [_span(input, LEFT), *(_span(array, array) for array in parameters)]
         self._limit = limit
         self._calls: list[tuple[Program, list[At | Array | int | tuple[int, int]]]] = []
@@ -67,12 +73,13 @@ class Recording:
 
     def __call__(self, program: Program, arrays: tuple[Array, ...]) -> None:
         """One program runs on these operands."""
+        self.ran.append((program.algorithm, [stage.kernel for stage in program.stages]))
+        self.written += sum(arrays[index].nbytes for index in program.writes if index < len(arrays))
         if not self._complete:
             return
         self._kept.append(arrays)
-        self._limit -= sum(arrays[index].nbytes for index in program.writes if index < len(arrays))
         places = [self._place(program, index, array) for index, array in enumerate(arrays)]
-        if self._limit < 0 or any([place is None for place in places]):
+        if self.written > self._limit or any([place is None for place in places]):
             self.give_up()
             return
         self._calls.append((program, places))  # type: ignore[arg-type]

@@ -155,6 +155,8 @@ class Program:
         spare: those of them that may be left out: at address 0, they are not written.
     """
 
+    algorithm = ""  # its name, where `choose` has chosen among several
+
     def __init__(
         self,
         dtype: np.dtype[Any],

@@ -241,5 +241,7 @@ def _prepare(
     name = algorithm or choose(kind, x_shape, weight_shape, geometry, dtype, allow_large_tiles).name
     if name == "empty":
         return NothingToSum(relu)
-    program = getattr(_FAMILIES[name], f"{kind}_program")
-    return program(x_shape, weight_shape, geometry, dtype, threads, with_bias, relu)
+    make = getattr(_FAMILIES[name], f"{kind}_program")
+    program = make(x_shape, weight_shape, geometry, dtype, threads, with_bias, relu)
+    program.algorithm = name
+    return program

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from ..autograd.grad_mode import recording
@@ -106,7 +107,8 @@ class Sequential(_Numbered):
 
     Under ``no_grad`` or ``inference_mode``, layers of the kinds above, ``Flatten`` and those that do nothing in
     evaluation run as one program from the second call on with an input of the same shape: the same bits again, without
-    the Python between the layers.
+    the Python between the layers. A large batch of images goes through the layers before the first ``Linear`` a few
+    images at a time, which keeps what they compute in the cache.
 
     Args:
         *args: modules, named "0", "1", ...; or one dictionary of modules by name.
@@ -129,24 +131,19 @@ class Sequential(_Numbered):
         if recording.get():
             return self._in_turn(input)
         found = situation(self._all())
-        return self._in_turn(input) if found is None else self._replays.run(self._in_turn, input, *found)
+        if found is None:
+            return self._in_turn(input)
+        return self._replays.run(self._in_turn, input, *found, parts=self._parts)
 
     def _in_turn(self, input: Any) -> Any:
-        layer: Any = None  # not called yet: a layer that takes a ReLU along, if one comes next
-        relu: Any = None  # not called yet: a ReLU, after that layer or alone
-        for module in self._modules.values():
-            kind = type(module) if module is not None and not module.has_hooks() else None
-            if kind is ReLU and relu is None:
-                relu = module
-            elif relu is not None and kind is MaxPool2d and _every_window_sees_a_pixel(module):
-                input = module(_called(layer, None, input), activation="relu")  # type: ignore[misc]
-                layer = relu = None
-            else:
-                input = _called(layer, relu, input)
-                layer, relu = (module if _takes_relu_along(kind, module) else None), (module if kind is ReLU else None)
-                if layer is None and relu is None:
-                    input = module(input)  # type: ignore[misc]
-        return _called(layer, relu, input)
+        return _in_turn(self._modules.values(), input)
+
+    def _parts(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any] | None]:
+        """The layers before the first ``Linear``, and the others: its filters take long to prepare for few images."""
+        modules = self._all()
+        first = next((i for i, module in enumerate(modules) if type(module) is Linear), len(modules))
+        rest = functools.partial(_in_turn, modules[first:]) if first < len(modules) else None
+        return functools.partial(_in_turn, modules[:first]), rest
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
@@ -166,6 +163,25 @@ class Sequential(_Numbered):
     def __imul__(self, count: int) -> Sequential:
         self._replace_all(self._all() * _positive(count))
         return self
+
+
+def _in_turn(modules: Iterable[Any], input: Any) -> Any:
+    """The input through every module, neighbours that can be one operation together."""
+    layer: Any = None  # not called yet: a layer that takes a ReLU along, if one comes next
+    relu: Any = None  # not called yet: a ReLU, after that layer or alone
+    for module in modules:
+        kind = type(module) if module is not None and not module.has_hooks() else None
+        if kind is ReLU and relu is None:
+            relu = module
+        elif relu is not None and kind is MaxPool2d and _every_window_sees_a_pixel(module):
+            input = module(_called(layer, None, input), activation="relu")
+            layer = relu = None
+        else:
+            input = _called(layer, relu, input)
+            layer, relu = (module if _takes_relu_along(kind, module) else None), (module if kind is ReLU else None)
+            if layer is None and relu is None:
+                input = module(input)
+    return _called(layer, relu, input)
 
 
 def _called(layer: Any, relu: Any, input: Any) -> Any:

@@ -4,12 +4,17 @@ The function must be a sequence of operations without decisions by values. All t
 numbers and its parameters' is given as its *situation*, a hashable value; here the input's shape, the number of threads
 and the precision are added. For each situation there is one program (see `kernels._chain`), with the bits of the
 operations one by one.
+
+Layers that look at each image alone may take a large batch in chunks: what one layer writes is then still in the cache
+when the next one reads it, and a result that only the next layer wants never goes to memory. With 256 images the
+lecture's network takes 28 instead of 41 ms (2 cores of Zen 3).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,25 +26,40 @@ from . import buffers
 from .conv import get_float32_matmul_precision
 from .layout import nchw, nhwc
 
+if TYPE_CHECKING:
+    from ..kernels._chain import Recording
+
 REMEMBERED = 8
 """Situations whose programs are kept, at most."""
 
 LIMIT = 64 << 20
 """Bytes of intermediate results that a recording keeps alive. Larger ones take so long that Python hardly counts."""
 
+CHUNK = 5 << 19
+"""Bytes that the layers write, all together, for one chunk of images. In the lecture's network 2.5 MB are quicker than
+0.6, 1.2 and 10, with 5 nearly as quick, on 2 cores with 0.5 MB of second-level cache each."""
+
+Layers = Callable[[Any], Any]
+"""A function of one Tensor."""
+
 
 class Replays:
     """The programs of one function."""
 
     def __init__(self) -> None:
-        self._programs: dict[Hashable, _Replay | None] = {}
+        self._programs: dict[Hashable, _Replay | _InChunks | None] = {}
 
     def __deepcopy__(self, memo: Any) -> Replays:
         """A copy of what the function belongs to has other parameters: it begins with no programs."""
         return Replays()
 
     def run(
-        self, function: Callable[[Any], Any], input: Any, situation: Hashable, parameters: Sequence[np.ndarray]
+        self,
+        function: Layers,
+        input: Any,
+        situation: Hashable,
+        parameters: Sequence[np.ndarray],
+        parts: Callable[[], tuple[Layers, Layers | None]] | None = None,
     ) -> Any:
         """``function(input)``: replayed where that can be; else called, and recorded if it was not yet.
 
@@ -48,6 +68,8 @@ class Replays:
             input: its argument; nothing is recorded for gradients.
             situation: all else that it depends on.
             parameters: the arrays that it reads; their numbers may change from call to call.
+            parts: gives the function in two parts, the first of which computes each image, a row of the first
+                dimension, alone; the second may be None.
         """
         memory = _memory(input._array) if type(input) is Tensor else None
         if memory is None or kernels._tasks.tracing.get() is not None:
@@ -61,15 +83,11 @@ class Replays:
         if key in self._programs:
             replay = self._programs[key]
             return function(input) if replay is None else replay(memory)
-        recording = kernels._chain.Recording(memory, parameters, LIMIT)
-        token = kernels._tasks.tracing.set(recording)
-        try:
-            output = function(input)
-        finally:
-            kernels._tasks.tracing.reset(token)
+        output, recording = _recorded(function, input, memory, parameters)
         while len(self._programs) >= REMEMBERED:
             self._programs.pop(next(iter(self._programs)))
-        self._programs[key] = _replay(recording, output, parameters)
+        in_chunks = None if parts is None else _in_chunks(*parts(), x, recording, parameters)
+        self._programs[key] = in_chunks or _replay(recording, output, parameters)
         return output
 
 
@@ -82,6 +100,18 @@ def _memory(x: np.ndarray) -> np.ndarray | None:
     return nhwc(x) if x.ndim == 4 and is_channels_last(x) else None
 
 
+def _recorded(
+    function: Layers, input: Tensor, memory: np.ndarray, parameters: Sequence[np.ndarray]
+) -> tuple[Any, Recording]:
+    """``function(input)``, and the programs that computed it."""
+    recording = kernels._chain.Recording(memory, parameters, LIMIT)
+    token = kernels._tasks.tracing.set(recording)
+    try:
+        return function(input), recording
+    finally:
+        kernels._tasks.tracing.reset(token)
+
+
 class _Replay:
     """One program, and the shape of its result."""
 
@@ -90,17 +120,24 @@ class _Replay:
         self.parameters = parameters
 
     def __call__(self, memory: np.ndarray) -> Tensor:
-        dtype, program = memory.dtype, self.program
-        none = ABSENT[dtype]
-        out = buffers.empty(self.shape, dtype)
-        program(memory, none, none, buffers.scratch(program.workspace, dtype), out)
+        out = buffers.empty(self.shape, memory.dtype)
+        self.write(memory, out)
+        return self.tensor(out)
+
+    def write(self, memory: np.ndarray, out: np.ndarray) -> None:
+        """Compute from the input's memory that of the output, of the shape ``shape``."""
+        none = ABSENT[memory.dtype]
+        self.program(memory, none, none, buffers.scratch(self.program.workspace, memory.dtype), out)
+
+    def tensor(self, out: np.ndarray) -> Tensor:
+        """The output, in its logical shape."""
         result = wrap(nchw(out) if self.is_image else out)
         if inference.get():
             result._inference = True
         return result
 
 
-def _replay(recording: Any, output: Any, parameters: Sequence[np.ndarray]) -> _Replay | None:
+def _replay(recording: Recording, output: Any, parameters: Sequence[np.ndarray]) -> _Replay | None:
     """What was recorded, if it gives the output."""
     if type(output) is not Tensor:
         return None
@@ -109,3 +146,43 @@ def _replay(recording: Any, output: Any, parameters: Sequence[np.ndarray]) -> _R
     if memory is None or program is None:
         return None
     return _Replay(program, memory.shape, memory is not output._array, parameters)
+
+
+class _InChunks:
+    """The first layers on a chunk of images after the other, the others on the whole batch."""
+
+    def __init__(self, bounds: list[int], replays: dict[int, _Replay], rest: Layers | None) -> None:
+        self.bounds, self.replays, self.rest = bounds, replays, rest
+        self.replays_of_rest = Replays()
+
+    def __call__(self, memory: np.ndarray) -> Tensor:
+        replay = next(iter(self.replays.values()))
+        out = buffers.empty((self.bounds[-1], *replay.shape[1:]), memory.dtype)
+        for first, after in itertools.pairwise(self.bounds):
+            self.replays[after - first].write(memory[first:after], out[first:after])
+        result = replay.tensor(out)
+        if self.rest is None:
+            return result
+        return self.replays_of_rest.run(self.rest, result, None, replay.parameters)
+
+
+def _in_chunks(
+    layers: Layers, rest: Layers | None, x: np.ndarray, whole: Recording, parameters: Sequence[np.ndarray]
+) -> _InChunks | None:
+    """The way through chunks; None where it brings nothing, or would run other algorithms than ``whole`` did."""
+    images, count = len(x), -(-whole.written // CHUNK)
+    if x.ndim != 4 or not 1 < count <= images:
+        return None
+    bounds = [images * i // count for i in range(count + 1)]
+    replays = {}
+    for size in {after - first for first, after in itertools.pairwise(bounds)}:
+        part = wrap(x[:size])
+        memory = _memory(part._array)
+        if memory is None:
+            return None
+        output, recording = _recorded(layers, part, memory, parameters)
+        replay = _replay(recording, output, parameters)
+        if replay is None or replay.shape[0] != size or recording.ran != whole.ran[: len(recording.ran)]:
+            return None
+        replays[size] = replay
+    return _InChunks(bounds, replays, rest)
