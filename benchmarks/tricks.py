@@ -2,13 +2,14 @@
 
 First the algorithms of convolution: for every pass where `kernels.conv.choose` takes another one than the plain matrix
 product ("direct"), the time of both; where it takes Winograd's with blocks that all workers share, also the time of
-blocks of their own.  Then what goes on between kernels: a ReLU that runs with its neighbour, all layers recorded as one
-program, one launch for all parameters.
+blocks of their own.  Then what goes on between kernels: a ReLU that runs with its neighbour, a batch cut into a few
+images at a time, all layers recorded as one program, one launch for all parameters.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import tinygrad_cnn
 from tinygrad_cnn import nn
 from tinygrad_cnn.kernels import conv
+from tinygrad_cnn.ops import conv_pool
 from tinygrad_cnn.optim import Adam
 
 from . import harness
@@ -121,6 +123,8 @@ class LayerByLayer(nn.Module):
 def between_kernels(rounds: int) -> Iterator[harness.Comparison]:
     """Networks with and without what saves memory traffic and Python between the kernels."""
     yield relu_with_its_neighbour(lecture_cnn, 64, rounds)
+    for batch in (64, 256):
+        yield pooled_in_chunks(lecture_cnn, batch, rounds)
     for batch in (1, 64):
         yield replayed("all layers in one program", lenet5, batch, rounds)
     for batch in (64, 256):
@@ -133,6 +137,44 @@ def relu_with_its_neighbour(build: Callable[[Any], Any], batch: int, rounds: int
     models, steps = two_models(build, batch, LayerByLayer)
     name = f"ReLU with its neighbour: training step, {NAMES[build]}, batch {batch}"
     return compare_steps(name, models, steps, rounds)
+
+
+class WholeBatch(nn.Module):
+    """A model whose convolutions take the whole batch before max pooling does."""
+
+    def __init__(self, model: nn.Sequential) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Any) -> Any:
+        """The model's output."""
+        before, conv_pool.CHUNK = conv_pool.CHUNK, sys.maxsize
+        try:
+            return self.model(x)
+        finally:
+            conv_pool.CHUNK = before
+
+
+def pooled_in_chunks(build: Callable[[Any], Any], batch: int, rounds: int) -> harness.Comparison:
+    """Forward and backward with convolution, ReLU and max pooling in chunks of the batch, and of the whole batch."""
+    images, labels = map(tinygrad_cnn.from_numpy, data(build, batch))
+    models, _ = two_models(build, batch, WholeBatch)
+
+    def differentiate(model: Any) -> Callable[[], None]:
+        def call() -> None:
+            model.zero_grad()
+            nn.functional.cross_entropy(model(images), labels).backward()
+
+        return call
+
+    sides = {side: differentiate(model) for side, model in models.items()}
+
+    def results(side: str) -> list[np.ndarray]:
+        sides[side]()
+        return [parameter.grad.numpy() for parameter in models[side].parameters()]
+
+    name = f"convolution and max pooling on a few images at a time: forward and backward, {NAMES[build]}, batch {batch}"
+    return compare(name, sides, results, rounds)
 
 
 def replayed(trick: str, build: Callable[[Any], Any], batch: int, rounds: int) -> harness.Comparison:

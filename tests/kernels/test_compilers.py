@@ -132,3 +132,13 @@ def test_how_many_helpers(setting: str, count: int | None, monkeypatch: pytest.M
     monkeypatch.setenv("TINYGRAD_CNN_COMPILERS", setting)
     by_default = min(kernels._jit.max_threads() - 1, _compilers.MOST_HELPERS)
     assert _compilers.helper_count() == (by_default if count is None else count)
+
+
+def test_no_helper_without_an_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYGRAD_CNN_COMPILERS", "2")
+    assert _compilers.helper_count() == 2
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert _compilers.helper_count() == 0
+    monkeypatch.delattr(sys, "frozen")
+    monkeypatch.setattr(sys, "executable", None)
+    assert _compilers.helper_count() == 0

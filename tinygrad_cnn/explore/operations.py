@@ -17,6 +17,7 @@ from ..ops import (
     activation,
     arithmetic,
     conv,
+    conv_pool,
     cross_entropy,
     dropout,
     gathering,
@@ -242,6 +243,7 @@ def is_mean(total: Op, node: Op) -> bool:
 
 _DESCRIBERS: Mapping[type[Op], Callable[[Any], Step]] = {
     conv.Conv2d: _conv,
+    conv_pool.Conv2dMaxPool2dReLU: lambda node: Step(name_of(node), reach="unknown"),
     conv.ZeroPad: _zero_pad,
     padding.Pad: _pad,
     pooling.MaxPool2d: _max_pool,
@@ -278,6 +280,7 @@ _NAMES: Mapping[type[Op], str] = {
     pooling.MaxPool2d: "F.max_pool2d",
     pooling.AveragePool2d: "F.avg_pool2d",
     conv.Conv2dReLU: "F.conv2d, relu",
+    conv_pool.Conv2dMaxPool2dReLU: "F.conv2d, relu, F.max_pool2d",
     linear.Linear: "F.linear",
     linear.LinearReLU: "F.linear, relu",
     linalg.MatMul: "matmul",

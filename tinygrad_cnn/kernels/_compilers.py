@@ -62,9 +62,10 @@ _forked = False  # then the helpers are the parent's
 def helper_count() -> int:
     """Processes that may compile beside this one: $TINYGRAD_CNN_COMPILERS, or one per further core, 3 at most.
 
-    None in a forked child, which often is one of many already.
+    None in a forked child, which often is one of many already, and where there is no interpreter to start: in an
+    application that brings its own (PyInstaller), ``sys.executable`` is the application.
     """
-    if _forked:
+    if _forked or not sys.executable or getattr(sys, "frozen", False):
         return 0
     chosen = os.environ.get("TINYGRAD_CNN_COMPILERS", "")
     if chosen.isdecimal():

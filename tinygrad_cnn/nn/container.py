@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from ..autograd.grad_mode import recording
+from ..ops.conv_pool import conv2d_relu_max_pool2d
 from ..ops.replay import Replays
 from .activation import ReLU
 from .conv import Conv2d
@@ -103,7 +104,8 @@ class Sequential(_Numbered):
 
     A ``ReLU`` runs as one operation with the ``MaxPool2d`` after it, or else with the ``Conv2d``, ``Linear`` or
     ``MaxPool2d`` before it, unless one of the two has hooks or is of a subclass: the same bits, and fewer passes over
-    memory.
+    memory. In training, a large batch of images goes through ``Conv2d``, ``ReLU`` and ``MaxPool2d`` a few images at a
+    time: the same bits, but for the gradients by the weight and the bias, which are sums of those of these parts.
 
     Under ``no_grad`` or ``inference_mode``, layers of the kinds above, ``Flatten`` and those that do nothing in
     evaluation run as one program from the second call on with an input of the same shape: the same bits again, without
@@ -174,7 +176,8 @@ def _in_turn(modules: Iterable[Any], input: Any) -> Any:
         if kind is ReLU and relu is None:
             relu = module
         elif relu is not None and kind is MaxPool2d and _every_window_sees_a_pixel(module):
-            input = module(_called(layer, None, input), activation="relu")
+            pooled = _in_chunks(layer, module, input) if type(layer) is Conv2d else None
+            input = module(_called(layer, None, input), activation="relu") if pooled is None else pooled
             layer = relu = None
         else:
             input = _called(layer, relu, input)
@@ -182,6 +185,13 @@ def _in_turn(modules: Iterable[Any], input: Any) -> Any:
             if layer is None and relu is None:
                 input = module(input)
     return _called(layer, relu, input)
+
+
+def _in_chunks(layer: Conv2d, pool: MaxPool2d, input: Any) -> Any:
+    """A large batch of images through a convolution, a ReLU and max pooling; None where it is better one by one."""
+    convolution = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    pooling = (pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode)
+    return conv2d_relu_max_pool2d(input, layer.weight, layer.bias, convolution, pooling)
 
 
 def _called(layer: Any, relu: Any, input: Any) -> Any:

@@ -71,7 +71,7 @@ class Conv2d(Op):
         OH, OW = geometry.output_size(x.shape[1:3], weight.shape[1:3])
         out = buffers.empty((x.shape[0], OH, OW, weight.shape[0]), x.dtype)
         none = ABSENT[x.dtype]
-        run = _prepare("forward", x.shape, weight.shape, geometry, x.dtype, bias is not None, self.relu)
+        run = prepare("forward", x.shape, weight.shape, geometry, x.dtype, bias is not None, self.relu)
         run(x, weight, none if bias is None else prepared(bias), buffers.scratch(run.workspace, x.dtype), out)
         return nchw(out)
 
@@ -115,7 +115,7 @@ class ConvInputGrad(Op):
     def forward(self, grad: np.ndarray, weight: np.ndarray) -> np.ndarray:
         grad, weight, geometry = nhwc(grad), nhwc(weight), self.geometry
         out = buffers.empty((grad.shape[0], *self.size, weight.shape[3] * geometry.groups), grad.dtype)
-        run = _prepare("input_grad", out.shape, weight.shape, geometry, out.dtype)
+        run = prepare("input_grad", out.shape, weight.shape, geometry, out.dtype)
         run(grad, weight, ABSENT[out.dtype], buffers.scratch(run.workspace, out.dtype), out)
         return nchw(out)
 
@@ -149,7 +149,7 @@ class ConvWeightGrad(Op):
         filters = grad.shape[3]
         out = buffers.empty((filters, *self.kernel_size, x.shape[3] // geometry.groups), x.dtype)
         out_bias = np.empty(filters if self.with_bias else 0, x.dtype)
-        run = _prepare("weight_grad", x.shape, out.shape, geometry, x.dtype, self.with_bias)
+        run = prepare("weight_grad", x.shape, out.shape, geometry, x.dtype, self.with_bias)
         run(x, grad, ABSENT[x.dtype], buffers.scratch(run.workspace, x.dtype), out, out_bias)
         return nchw(out), out_bias
 
@@ -235,7 +235,7 @@ class Crop(Op):
         return (ZeroPad.apply(grad, border=self.border),)
 
 
-def _prepare(
+def prepare(
     kind: str,
     x_shape: Any,
     weight_shape: Any,
@@ -244,6 +244,7 @@ def _prepare(
     with_bias: bool = False,
     relu: bool = False,
 ) -> Any:
+    """As `kernels.conv.prepare`, with the precision that was asked for."""
     return kernels.conv.prepare(
         kind, x_shape, weight_shape, geometry, dtype, with_bias, relu, _precision != "highest"
     )  # fmt: skip
@@ -288,12 +289,7 @@ def conv2d(
         Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
         Proc. IEEE 86(11), 1998.
     """
-    stride = pair("conv2d", "stride", stride, 1)
-    dilation = pair("conv2d", "dilation", dilation, 1)
-    _check_operands(input, weight, bias, groups)
-    if not isinstance(padding, str):
-        padding = pair("conv2d", "padding", padding, 0)
-    geometry, border = _geometry(input._array.shape, weight._array.shape, stride, padding, dilation, groups)
+    geometry, border = checked_convolution(input, weight, bias, stride, padding, dilation, groups)
     weight = channels_last(weight)
     operation = fused("conv2d", activation, Conv2d, Conv2dReLU)
 
@@ -305,6 +301,22 @@ def conv2d(
     return on_batch(convolve, input)
 
 
+def checked_convolution(
+    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> tuple[Geometry, tuple[int, int, int, int] | None]:
+    """The geometry of a convolution, and the zeros that "same" needs below and right on top of its padding, or None.
+
+    Raises:
+        ShapeError, DTypeError: as `conv2d`.
+    """
+    stride = pair("conv2d", "stride", stride, 1)
+    dilation = pair("conv2d", "dilation", dilation, 1)
+    _check_operands(input, weight, bias, groups)
+    if not isinstance(padding, str):
+        padding = pair("conv2d", "padding", padding, 0)
+    return _geometry(input._array.shape, weight._array.shape, stride, padding, dilation, groups)
+
+
 @functools.lru_cache(maxsize=512)
 def _geometry(
     shape: tuple[int, ...],
@@ -314,7 +326,7 @@ def _geometry(
     dilation: Pair,
     groups: int,
 ) -> tuple[Geometry, tuple[int, int, int, int] | None]:
-    """The geometry, and the zeros that "same" needs below and right on top of its padding, or None."""
+    """What `checked_convolution` returns, of shapes (N, C, H, W) or (C, H, W) and (O, C/groups, KH, KW)."""
     size, border = shape[-2:], None
     kernel_size = (weight_shape[2], weight_shape[3])
     if isinstance(padding, str):

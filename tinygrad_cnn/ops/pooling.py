@@ -177,10 +177,9 @@ def max_pool2d(
         M. Ranzato, F.-J. Huang, Y.-L. Boureau, Y. LeCun, "Unsupervised learning of invariant feature hierarchies with
         applications to object recognition", CVPR 2007.
     """
-    window = _window("max_pool2d", kernel_size, stride, padding, dilation)
     check_image("max_pool2d", input)
     size = input._array.shape[-2:]
-    out_size = _out_size("max_pool2d", input._array.shape, window, ceil_mode)
+    window, out_size = checked_pooling(input._array.shape, kernel_size, stride, padding, dilation, ceil_mode)
     operation = fused("max_pool2d", activation, MaxPool2d, MaxPool2dReLU)
     if activation is not None and return_indices:
         raise ValueError(
@@ -192,6 +191,18 @@ def max_pool2d(
         return (out, wrap(_indices(places._array, window, size))) if return_indices else out
 
     return on_batch(pool, input)
+
+
+def checked_pooling(
+    shape: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[Window, Pair]:
+    """The window of a max pooling and its (OH, OW), for an input of this shape.
+
+    Raises:
+        ShapeError, DTypeError: as `max_pool2d`.
+    """
+    window = _window("max_pool2d", kernel_size, stride, padding, dilation)
+    return window, _out_size("max_pool2d", shape, window, ceil_mode)
 
 
 def _indices(places: np.ndarray, window: Window, size: Pair) -> np.ndarray:
