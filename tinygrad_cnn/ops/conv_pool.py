@@ -111,7 +111,12 @@ class Conv2dMaxPool2dReLU(Conv2d):
 
 
 def conv2d_relu_max_pool2d(
-    input: Any, weight: Tensor, bias: Tensor | None, convolution: tuple[Any, ...], pooling: tuple[Any, ...]
+    input: Any,
+    weight: Tensor,
+    bias: Tensor | None,
+    convolution: tuple[Any, ...],
+    pooling: tuple[Any, ...],
+    chunk_bytes: int | None = None,
 ) -> Tensor | None:
     """``max_pool2d(relu(conv2d(...)))`` in chunks of the batch; None where that brings nothing.
 
@@ -119,6 +124,8 @@ def conv2d_relu_max_pool2d(
         input, weight, bias: as in `conv2d`.
         convolution: its other arguments: stride, padding, dilation, groups.
         pooling: those of `max_pool2d`: kernel_size, stride, padding, dilation, ceil_mode; every window sees a pixel.
+        chunk_bytes: of a chunk's images before and after the convolution, whatever it brings. Default `CHUNK`, and only
+            where there are `LEAST_PIXELS`.
 
     Returns:
         (N, O, OH, OW), or None: nothing is recorded, the batch is small, a part of it would go by other algorithms than
@@ -127,7 +134,10 @@ def conv2d_relu_max_pool2d(
     if not recording.get() or type(input) is not Tensor or input._array.ndim != 4 or weight._array.ndim != 4:
         return None
     (N, C, H, W), (filters, group_channels, KH, KW) = input._array.shape, weight._array.shape
-    if input._array.nbytes * (C + filters) <= CHUNK * C:  # quickly, because small networks come here in every step
+    least_pixels = 0
+    if chunk_bytes is None:
+        chunk_bytes, least_pixels = CHUNK, LEAST_PIXELS * max(C, filters)
+    if input._array.nbytes * (C + filters) <= chunk_bytes * C:  # quickly: small networks come here in every step
         return None
     try:
         geometry, border = checked_convolution(input, weight, bias, *convolution)
@@ -135,9 +145,11 @@ def conv2d_relu_max_pool2d(
         window, out_size = checked_pooling((N, filters, *conv_size), *pooling)
     except (ShapeError, DTypeError):  # the layer that it comes from can say more
         return None
-    shapes, precise = ((N, H, W, C), (filters, KH, KW, group_channels)), get_float32_matmul_precision() == "highest"
-    bounds = None if border else _bounds(*shapes, geometry, input._array.dtype, not precise)
-    if bounds is None:
+    bounds = _bounds(
+        (N, H, W, C), (filters, KH, KW, group_channels), geometry, input._array.dtype,
+        get_float32_matmul_precision() != "highest", chunk_bytes, least_pixels,
+    )  # fmt: skip
+    if border is not None or bounds is None:
         return None
     out, _ = Conv2dMaxPool2dReLU.apply(
         channels_last(input), channels_last(weight), bias,
@@ -153,13 +165,15 @@ def _bounds(
     geometry: Geometry,
     dtype: np.dtype,
     allow_large_tiles: bool,
+    chunk_bytes: int,
+    least_pixels: int,
 ) -> tuple[int, ...] | None:
     """Where the chunks of images begin, and N; None if the batch is not to be cut."""
     images, H, W, channels = x_shape
     OH, OW = geometry.output_size((H, W), weight_shape[1:3])
     filters = weight_shape[0]
-    count = -(-images * (H * W * channels + OH * OW * filters) * dtype.itemsize // CHUNK)
-    if not 1 < count <= images or images // count * OH * OW < LEAST_PIXELS * max(channels, filters):
+    count = min(images, -(-images * (H * W * channels + OH * OW * filters) * dtype.itemsize // chunk_bytes))
+    if count < 2 or images // count * OH * OW < least_pixels:
         return None
     bounds = tuple(images * i // count for i in range(count + 1))
     for kind in ("forward", "input_grad"):

@@ -170,8 +170,9 @@ def _in_chunks(
     layers: Layers, rest: Layers | None, x: np.ndarray, whole: Recording, parameters: Sequence[np.ndarray]
 ) -> _InChunks | None:
     """The way through chunks; None where it brings nothing, or would run other algorithms than ``whole`` did."""
-    images, count = len(x), -(-whole.written // CHUNK)
-    if x.ndim != 4 or not 1 < count <= images:
+    images = len(x)
+    count = min(images, -(-whole.written // CHUNK))
+    if x.ndim != 4 or count < 2:
         return None
     bounds = [images * i // count for i in range(count + 1)]
     replays = {}
