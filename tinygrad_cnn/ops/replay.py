@@ -7,7 +7,7 @@ operations one by one.
 
 Layers that look at each image alone may take a large batch in chunks: what one layer writes is then still in the cache
 when the next one reads it, and a result that only the next layer wants never goes to memory. With 256 images the
-lecture's network takes 28 instead of 41 ms (2 cores of Zen 3).
+lecture's network takes 27 instead of 32 ms (2 cores of Zen 3), and where memory is slow, 28 instead of 41.
 """
 
 from __future__ import annotations
