@@ -45,7 +45,7 @@ NEEDED_LATER: dict[str, tuple[str, ...]] = {
 """Kernels by the one that is missing first, in the order in which a training step comes to them."""
 
 IDLE = 5.0
-"""Seconds that a helper waits for more to do. Each keeps 150 MB of memory while it waits."""
+"""Seconds that a helper waits for more to do. Each keeps 150 to 200 MB of memory while it waits."""
 
 MOST_HELPERS = 3
 """So many are enough: this process compiles a third of the time by itself, the two versions of `launch` among it."""
