@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import Tensor, nn
-from tinygrad_cnn.errors import GraphError, ShapeError
+from tinygrad_cnn.errors import DTypeError, GraphError, ShapeError
 from tinygrad_cnn.ops import conv_pool
 
 
@@ -157,6 +157,9 @@ def test_errors_are_those_of_the_layers() -> None:
         model[0].weight.mul_(2)
     with pytest.raises(GraphError, match="modified by an in-place operation"):
         out.sum().backward()
+    model[0].weight = None
+    with pytest.raises(DTypeError, match="weight must be a Tensor"):
+        model(x)
 
 
 def test_not_a_number_passes() -> None:

@@ -48,7 +48,7 @@ IDLE = 5.0
 """Seconds that a helper waits for more to do. Each keeps 150 to 200 MB of memory while it waits."""
 
 MOST_HELPERS = 3
-"""So many are enough: this process compiles a third of the time by itself, the two versions of `launch` among it."""
+"""More would seldom find work: `NEEDED_LATER` has nine kernels at most for them."""
 
 Job = tuple[str, str]  # kernel, dtype
 
@@ -56,16 +56,17 @@ _changed = threading.Condition()
 _waiting: list[Job] = []  # for a helper; the last one is taken first
 _begun: dict[Job, threading.Event | None] = {}  # by a helper, with what it sets when it is done; or by this process
 _helpers = 0  # running
-_forked = False  # then the helpers are the parent's
+_alone = False  # nobody compiles for this process: a helper has failed, or it is a forked child
 
 
 def helper_count() -> int:
     """Processes that may compile beside this one: $TINYGRAD_CNN_COMPILERS, or one per further core, 3 at most.
 
-    None in a forked child, which often is one of many already, and where there is no interpreter to start: in an
-    application that brings its own (PyInstaller), ``sys.executable`` is the application.
+    None in a forked child, which often is one of many already, after a helper has failed, because the next one would,
+    and where there is no interpreter to start: in an application that brings its own (PyInstaller), ``sys.executable``
+    is the application.
     """
-    if _forked or not sys.executable or getattr(sys, "frozen", False):
+    if _alone or not sys.executable or getattr(sys, "frozen", False):
         return 0
     chosen = os.environ.get("TINYGRAD_CNN_COMPILERS", "")
     if chosen.isdecimal():
@@ -100,9 +101,9 @@ def missing(name: str, dtype: np.dtype[Any]) -> bool:
 
 def forget() -> None:
     """In a forked child, which does not have the threads that wait for helpers: nobody compiles for it."""
-    global _changed, _forked
+    global _changed, _alone
     _changed = threading.Condition()  # one of those threads may hold the old one
-    _forked = True
+    _alone = True
     _waiting.clear()
     _begun.clear()
 
@@ -133,17 +134,20 @@ def _start_helpers() -> None:
 
 def _help() -> None:
     """Run one helper, and give it one job after the other."""
-    global _helpers
+    global _helpers, _alone
+    failed = True
     try:
         with _process() as process:
-            while (job := _next_job()) is not None:
-                if not _compiled_by(process, job):
-                    break
-    except OSError:  # no process can be started here
+            job = _next_job()
+            while job is not None and _compiled_by(process, job):
+                job = _next_job()
+            failed = job is not None
+    except OSError:  # no process can be started here, or it has gone
         pass
     finally:
         with _changed:
             _helpers -= 1
+            _alone = _alone or failed
 
 
 def _process() -> subprocess.Popen[str]:
@@ -170,7 +174,7 @@ def _next_job() -> Job | None:
 
 
 def _compiled_by(process: subprocess.Popen[str], job: Job) -> bool:
-    """Let a helper compile a kernel; False if the helper is gone."""
+    """Let a helper compile a kernel; False, or an OSError, if the helper is gone."""
     done = _begun[job]
     assert process.stdin is not None
     assert process.stdout is not None
@@ -180,7 +184,5 @@ def _compiled_by(process: subprocess.Popen[str], job: Job) -> bool:
         process.stdin.write(line)
         process.stdin.flush()
         return line in process.stdout  # reads up to this line: Numba may have been told to print more
-    except BrokenPipeError:
-        return False
     finally:
         done.set()

@@ -5,9 +5,8 @@ numbers and its parameters' is given as its *situation*, a hashable value; here 
 and the precision are added. For each situation there is one program (see `kernels._chain`), with the bits of the
 operations one by one.
 
-Layers that look at each image alone may take a large batch in chunks: what one layer writes is then still in the cache
-when the next one reads it, and a result that only the next layer wants never goes to memory. With 256 images the
-lecture's network takes 27 instead of 32 ms (2 cores of Zen 3), and where memory is slow, 28 instead of 41.
+A large batch of images goes through the layers that look at each image alone in `chunks`: with 256 images the lecture's
+network takes 27 instead of 32 ms (2 cores of Zen 3).
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from ..autograd import Tensor, wrap
 from ..autograd.grad_mode import inference
 from ..kernels._memory import ABSENT, is_channels_last
 from . import buffers
+from .chunks import CHUNK, cut
 from .conv import get_float32_matmul_precision
 from .layout import nchw, nhwc
 
@@ -34,10 +34,6 @@ REMEMBERED = 8
 
 LIMIT = 64 << 20
 """Bytes of intermediate results that a recording keeps alive. Larger ones take so long that Python hardly counts."""
-
-CHUNK = 5 << 19
-"""Bytes that the layers write, all together, for one chunk of images. In the lecture's network 2.5 MB are quicker than
-0.6, 1.2 and 10, with 5 nearly as quick, on 2 cores with 0.5 MB of second-level cache each."""
 
 Layers = Callable[[Any], Any]
 """A function of one Tensor."""
@@ -151,7 +147,7 @@ def _replay(recording: Recording, output: Any, parameters: Sequence[np.ndarray])
 class _InChunks:
     """The first layers on a chunk of images after the other, the others on the whole batch."""
 
-    def __init__(self, bounds: list[int], replays: dict[int, _Replay], rest: Layers | None) -> None:
+    def __init__(self, bounds: tuple[int, ...], replays: dict[int, _Replay], rest: Layers | None) -> None:
         self.bounds, self.replays, self.rest = bounds, replays, rest
         self.replays_of_rest = Replays()
 
@@ -170,13 +166,12 @@ def _in_chunks(
     layers: Layers, rest: Layers | None, x: np.ndarray, whole: Recording, parameters: Sequence[np.ndarray]
 ) -> _InChunks | None:
     """The way through chunks; None where it brings nothing, or would run other algorithms than ``whole`` did."""
-    images = len(x)
-    count = min(images, -(-whole.written // CHUNK))
-    if x.ndim != 4 or count < 2:
+    bounds = cut(len(x), whole.written, CHUNK)
+    sizes = {after - first for first, after in itertools.pairwise(bounds)}
+    if x.ndim != 4 or len(x) in sizes:
         return None
-    bounds = [images * i // count for i in range(count + 1)]
     replays = {}
-    for size in {after - first for first, after in itertools.pairwise(bounds)}:
+    for size in sizes:
         part = wrap(x[:size])
         memory = _memory(part._array)
         if memory is None:
