@@ -185,7 +185,9 @@ class Program:
             row[NUMBERS + FIRST : NUMBERS + FIRST + len(stage.numbers)] = [
                 np.float64(n).view(np.int64) if isinstance(n, float) else n for n in stage.numbers
             ]
-        self._launches = [(plan[first:after], work) for first, after, work in _launches(stages)]
+        # Each with scratch arrays that no call uses at present: making one takes longer where NumPy has left the cache.
+        self._launches: list[tuple[Array, int, list[Array]]]
+        self._launches = [(plan[first:after], work, []) for first, after, work in _launches(stages)]
 
     def __call__(self, *arrays: Array) -> None:
         """Run all stages.
@@ -197,9 +199,13 @@ class Program:
         if listener is not None:
             listener(self, arrays)
         objects = (*map(id, arrays), *_PADDING[len(arrays) :])
-        for plan, work in self._launches:
-            scratch = np.empty(OPERANDS + 1 + plan.size, np.int64)
+        for plan, work, spare in self._launches:
+            try:
+                scratch = spare.pop()
+            except IndexError:
+                scratch = np.empty(OPERANDS + 1 + plan.size, np.int64)
             launch.run(work, plan, self.workers, scratch, self._zero, *objects)
+            spare.append(scratch)
 
 
 def _launches(stages: Sequence[Stage]) -> Iterator[tuple[int, int, int]]:

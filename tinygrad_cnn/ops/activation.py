@@ -76,8 +76,9 @@ class ReLUWithBits(ReLU):
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         turned = x.transpose(self.order)
         out, bits = buffers.empty(turned.shape, x.dtype), buffers.empty((-(-x.size // 8),), np.dtype(np.uint8))
+        result = out.transpose(inverse(self.order))
         kernels.elementwise.relu_with_bits.run(x.size, turned.reshape(-1), out.reshape(-1), bits)
-        return out.transpose(inverse(self.order)), bits
+        return result, bits
 
     def backward(self, grad: Tensor, *bits: Any) -> tuple[Tensor]:
         return (WhereBits.apply(grad, bits[-1], order=self.order, in_place=self.owns_gradient),)
@@ -110,8 +111,9 @@ class WhereBits(Op):
             turned = out = turned.copy(order="C")  # it came in another layout
         else:
             out = turned if self.in_place else buffers.empty(turned.shape, grad.dtype)
+        result = out.transpose(inverse(self.order))
         kernels.elementwise.where_bits.run(grad.size, turned.reshape(-1), bits, out.reshape(-1))
-        return out.transpose(inverse(self.order))
+        return result
 
     def backward(self, upstream: Tensor, bits: Tensor) -> tuple[Tensor | None, ...]:
         return WhereBits.apply(upstream, bits, order=self.order), None

@@ -43,39 +43,45 @@ LARGEST_SCRATCH = 8 << 20
 """More bytes than this are not kept as scratch memory."""
 
 
-class _Block:
-    """Memory, and the first address in it that is a multiple of `ALIGNMENT`."""
-
-    __slots__ = ("address", "capacity", "memory")
-
-    def __init__(self, capacity: int) -> None:
-        self.memory = np.empty(capacity, np.uint8)
-        self.capacity = capacity
-        address = self.memory.__array_interface__["data"][0]
-        self.address = address + -address % ALIGNMENT
-
-    def aligned(self) -> Array:
-        """The memory from ``address`` on."""
-        return self.memory[self.address - self.memory.__array_interface__["data"][0] :]
+class _Memory(np.ndarray):
+    """A block's bytes. The base of an array is what it was made from, or what that was made from if it has the array's
+    type: bytes that are a plain array would take the place of a lease on them."""
 
 
-class _Lease:
-    """Owns a block on behalf of the array whose base it is; NumPy reads ``__array_interface__``."""
+class _Lease(np.ndarray):
+    """A block's bytes, owned on behalf of the array whose base this is."""
 
-    __slots__ = ("__array_interface__", "block")
+    __slots__ = ("block",)
+    block: _Block | None
 
-    def __init__(self, block: _Block, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.block = block
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": shape,
-            "typestr": dtype.str,
-            "data": (block.address, False),
-        }
+    def __array_finalize__(self, source: Any) -> None:
+        self.block = None  # a view that someone takes of a lease is none
 
     def __del__(self) -> None:
         # A lock here could be held already: the garbage collector runs anywhere.  deque.append is atomic.
-        _returned.append(self.block)
+        if self.block is not None:
+            _returned.append(self.block)
+
+
+class _Block:
+    """Memory, and where its first address lies that is a multiple of `ALIGNMENT`."""
+
+    __slots__ = ("capacity", "memory", "offset")
+
+    def __init__(self, capacity: int) -> None:
+        self.memory = np.empty(capacity, np.uint8).view(_Memory)
+        self.capacity = capacity
+        self.offset = -self.memory.__array_interface__["data"][0] % ALIGNMENT
+
+    def aligned(self) -> Array:
+        """The memory from there on."""
+        return np.asarray(self.memory)[self.offset :]
+
+    def leased(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """An array on the memory; when nothing refers to it any more, the block is given back."""
+        lease = self.memory.view(_Lease)
+        lease.block = self
+        return np.ndarray(shape, dtype, lease, self.offset)
 
 
 _lock = threading.Lock()
@@ -101,7 +107,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         size *= side
     if size < SMALLEST:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(_take(size), shape, dtype))
+    return _take(size).leased(shape, dtype)
 
 
 def empty_like(model: Array) -> Array:
@@ -121,23 +127,29 @@ def scratch(count: int, dtype: np.dtype[Any]) -> Array:
         dtype: a NumPy dtype.
 
     Returns:
-        An array that the next call on this thread hands out again, so nothing may keep it.  Small or reused memory is
-        also likely to be in the cache.
+        An array of at least ``count`` elements (none for 0) that the next call on this thread hands out again, so
+        nothing may keep it.  Small or reused memory is also likely to be in the cache.
     """
+    memory = _thread.scratch.get(dtype)
+    if memory is not None and 0 < count <= memory.size:
+        return memory
     size = count * dtype.itemsize
-    if size > LARGEST_SCRATCH:
+    if size == 0 or size > LARGEST_SCRATCH:
         return empty((count,), dtype)
-    memory = _thread.scratch
-    if memory.size < size:
-        memory = _thread.scratch = _Block(_rounded(size) + ALIGNMENT).aligned()
-    return memory[:size].view(dtype)
+    if _thread.bytes.size < size:
+        _thread.bytes = _Block(_rounded(size) + ALIGNMENT).aligned()
+        _thread.scratch.clear()
+    whole = _thread.bytes.size // dtype.itemsize * dtype.itemsize
+    memory = _thread.scratch[dtype] = _thread.bytes[:whole].view(dtype)
+    return memory
 
 
 class _PerThread(threading.local):
-    """The scratch memory of each thread."""
+    """The scratch memory of each thread, as bytes and as an array of each dtype that was asked for."""
 
     def __init__(self) -> None:
-        self.scratch = np.empty(0, np.uint8)
+        self.bytes = np.empty(0, np.uint8)
+        self.scratch: dict[np.dtype[Any], Array] = {}
 
 
 _thread = _PerThread()
@@ -146,7 +158,7 @@ _thread = _PerThread()
 def release() -> None:
     """Give all idle blocks, and this thread's scratch memory, back to the operating system."""
     global _held, _most_in_use
-    _thread.scratch = np.empty(0, np.uint8)
+    _thread.__init__()
     with _lock:
         _sort_returned()
         _idle.clear()

@@ -72,8 +72,9 @@ class Conv2d(Op):
         out = buffers.empty((x.shape[0], OH, OW, weight.shape[0]), x.dtype)
         none = ABSENT[x.dtype]
         run = prepare("forward", x.shape, weight.shape, geometry, x.dtype, bias is not None, self.relu)
+        result = nchw(out)  # before the kernel, which drives Python's memory out of the cache
         run(x, weight, none if bias is None else prepared(bias), buffers.scratch(run.workspace, x.dtype), out)
-        return nchw(out)
+        return result
 
     def backward(self, grad: Tensor, x: Tensor | None, weight: Tensor | None, *_: Tensor) -> tuple[Tensor | None, ...]:
         grad = channels_last(grad)
@@ -116,8 +117,9 @@ class ConvInputGrad(Op):
         grad, weight, geometry = nhwc(grad), nhwc(weight), self.geometry
         out = buffers.empty((grad.shape[0], *self.size, weight.shape[3] * geometry.groups), grad.dtype)
         run = prepare("input_grad", out.shape, weight.shape, geometry, out.dtype)
+        result = nchw(out)
         run(grad, weight, ABSENT[out.dtype], buffers.scratch(run.workspace, out.dtype), out)
-        return nchw(out)
+        return result
 
     def backward(self, x: Tensor, grad: Tensor | None, weight: Tensor | None) -> tuple[Tensor | None, ...]:
         x = channels_last(x)
@@ -150,8 +152,9 @@ class ConvWeightGrad(Op):
         out = buffers.empty((filters, *self.kernel_size, x.shape[3] // geometry.groups), x.dtype)
         out_bias = np.empty(filters if self.with_bias else 0, x.dtype)
         run = prepare("weight_grad", x.shape, out.shape, geometry, x.dtype, self.with_bias)
+        result = nchw(out)
         run(x, grad, ABSENT[x.dtype], buffers.scratch(run.workspace, x.dtype), out, out_bias)
-        return nchw(out), out_bias
+        return result, out_bias
 
     def backward(
         self, weight: Tensor | None, bias: Tensor | None, x: Tensor | None, grad: Tensor | None

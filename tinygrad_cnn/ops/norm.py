@@ -43,9 +43,9 @@ class BatchNorm(Op):
         run = kernels.norm.prepare(M, C, x.dtype, self.eps, self.momentum, (with_weight, with_bias), with_running)
         y, statistics = buffers.empty(matrix.shape, x.dtype), np.empty((2, C), x.dtype)
         workspace = buffers.scratch(run.workspace, x.dtype)
+        result = from_rows(y, x.shape), *statistics
         run(matrix, weight, bias, workspace, y, statistics, running_mean, running_var)
-        mean, s = statistics
-        return from_rows(y, x.shape), mean, s
+        return result
 
     def backward(
         self,
@@ -96,9 +96,9 @@ class BatchNormGrad(Op):
         sums = np.empty((2, C), x.dtype)
         run = kernels.norm.prepare_grad(M, C, x.dtype, weight is not None)
         workspace = buffers.scratch(run.workspace, x.dtype)
+        result = from_rows(out, x.shape), *sums
         run(grad_rows, matrix, _vector(weight, x.dtype), workspace, out, sums, prepared(mean), prepared(s))
-        out_weight, out_bias = sums
-        return from_rows(out, x.shape), out_weight, out_bias
+        return result
 
     def backward(
         self,
