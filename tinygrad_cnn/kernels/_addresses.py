@@ -101,6 +101,21 @@ def put(typing_context: Any, where: Any, value: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typing_context: Any, where: Any) -> Any:
+    """``prefetch(where)``: ask for the cache line at an address, into the L2 cache. No address is an error."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [POINTER, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, into_l2, data = (ir.Constant(word, number) for number in (0, 2, 1))
+        builder.call(function, [builder.inttoptr(args[0], POINTER), read, into_l2, data])
+        return context.get_dummy_value()
+
+    return types.void(where), generate
+
+
+@intrinsic
 def copy_element(typing_context: Any, source: Any, target: Any, zero: Any) -> Any:
     """``copy_element(source, target, zero)``: one element of ``zero``'s dtype from address to address."""
 

@@ -31,7 +31,7 @@ import numpy as np
 
 from . import _blocks
 from ._addresses import copy_element, copy_row, get, put, size_of, zero_bytes
-from ._blocks import Blocks, Grid, block_at, see
+from ._blocks import Blocks, Grid, block_at, fetch, first_seen, see, share
 from ._emitter import VECTOR_BYTES, VECTORS, panel_width
 from ._jit import helper
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
@@ -332,7 +332,8 @@ def dot_products(worker, workers, numbers, zero):
     patch = get(numbers + 32) + worker * get(own + SCRATCH) * item
     last = get(numbers + 80) + worker * 3 * 8 * ROWS
     tasks = min(get(own + 8), blocks * splits) - get(own)
-    for task in range(get(own) + tasks * worker // workers, get(own) + tasks * (worker + 1) // workers):
+    first_task, last_task = get(own) + tasks * worker // workers, get(own) + tasks * (worker + 1) // workers
+    for task in range(first_task, last_task):
         place = block_at(task % blocks, own + BLOCKS)
         origin = see(own + BLOCKS, place, get(numbers), patch, zero)
         count, target = pixels_of_block(numbers, place, zero)
@@ -340,11 +341,15 @@ def dot_products(worker, workers, numbers, zero):
         last_tile(numbers, count, ROWS, last)
         split = task // blocks
         low, high = panels * split // splits, panels * (split + 1) // splits
+        following = block_at(min(task + 1, last_task - 1) % blocks, own + BLOCKS)
+        begin, end = first_seen(own + BLOCKS, following, get(numbers), zero)
         in_cache = (high - low) * panel_bytes <= WEIGHT_BYTES and not get(own + PACKED_HERE)
         together = TOGETHER if in_cache else tiles
+        size = share(begin, end, (tiles + together - 1) // together * (high - low))
         for tile in range(0, tiles, together):
             after = min(tiles, tile + together)
             for panel in range(low, high):
+                fetch(begin, size, tile // together * (high - low) + panel - low)
                 _dot_panel(numbers, zero, panel, tile, after, tiles, origin, target, patch, last)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from . import _blocks
 from ._addresses import add_rows, copy_element, copy_row, get, size_of, zero_bytes
-from ._blocks import Grid, block_at, see
+from ._blocks import Grid, block_at, fetch, first_seen, see, share
 from ._dot import PANEL_BYTES, vectors_for
 from ._emitter import panel_width
 from ._jit import helper
@@ -201,28 +201,43 @@ def outer_products(worker, workers, numbers, zero):
         if split == 0:
             totals = get(numbers + 32) + chunk * panels * PANEL_BYTES
             zero_bytes(totals, panels * PANEL_BYTES)
-        for block in range(blocks * chunk // chunks, blocks * (chunk + 1) // chunks):
+        last = blocks * (chunk + 1) // chunks
+        for block in range(blocks * chunk // chunks, last):
             place = block_at(block, own + BLOCKS)
             origin = see(own + BLOCKS, place, get(numbers), patch, zero)
             image, row, _, images, rows = place
             right = get(numbers + 8) + (image * height + row) * width * pixel
             count = images * rows * width
+            following = block_at(min(block + 1, last - 1), own + BLOCKS)
+            begin, end = first_seen(own + BLOCKS, following, get(numbers), zero)
+            grads = get(numbers + 8) + (following[0] * height + following[1]) * width * pixel
+            steps = get(own + PER_GROUP) * (high - low)
+            parts = (count + PACKED - 1) // PACKED * steps
+            size = share(begin, end, parts)
+            grad_size = share(grads, grads + following[3] * following[4] * width * pixel, parts) if size else 0
             for first in range(0, count, PACKED):
-                here = right + first * pixel
+                here, part = right + first * pixel, first // PACKED * steps
+                ahead = begin + part * size, size, grads + part * grad_size, grad_size
                 _add_block(
-                    numbers, zero, origin, first, min(PACKED, count - first), here, low, high, sums, totals, patch
+                    numbers, zero, origin, first, min(PACKED, count - first), here, low, high, sums, totals, patch, ahead
                 )
 
 
 @helper
-def _add_block(numbers, zero, origin, first, count, right, low, high, sums, totals, patch):
-    """Add the outer products of ``count`` pixels of a block to the units ``low`` to ``high``."""
+def _add_block(numbers, zero, origin, first, count, right, low, high, sums, totals, patch, ahead):
+    """Add the outer products of ``count`` pixels of a block to the units ``low`` to ``high``.
+
+    Meanwhile fetch what the next block reads: ``ahead`` says where the pixels begin, and how many bytes of them to
+    fetch for each tile, and likewise of the rows.
+    """
     own = numbers + 8 * FIRST
     item = size_of(zero)
     groups, columns, per_group, tiles = get(own + GROUPS), get(own + COLUMNS), get(own + PER_GROUP), get(own + TILES)
     packed = patch + get(own + PATCH) * item
     sources = get(numbers + 48) + first * 8
     width = PANEL_BYTES // item
+    next_pixels, pixel_bytes, next_rows, row_bytes = ahead
+    part = 0
     for panel in range(groups * per_group):
         group, column = panel // per_group, panel % per_group * width
         vectors = vectors_for(columns - column, zero)
@@ -242,6 +257,9 @@ def _add_block(numbers, zero, origin, first, count, right, low, high, sums, tota
         for unit in range(begin, end):
             tile = sums + (unit * per_group + panel % per_group) * OUTER_ROWS * PANEL_BYTES
             offsets = get(numbers + 56) + unit % tiles * OUTER_ROWS * 8
+            fetch(next_pixels, pixel_bytes, part)
+            fetch(next_rows, row_bytes, part)
+            part += 1
             if vectors == 1:
                 outer_tile(1, sources, there, offsets, packed, count, zero, tile)
             else:

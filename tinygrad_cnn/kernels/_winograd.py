@@ -34,6 +34,7 @@ from typing import Any
 from numba import types
 
 from ._emitter import VECTOR_BYTES, Emitter, intrinsic
+from ._jit import helper
 
 POINTS: dict[int, list[Fraction]] = {
     2: [Fraction(p) for p in (0, 1, -1)],
@@ -127,6 +128,21 @@ def _both_axes(emit: Emitter, matrix: Matrix, values: list[list[Any]]) -> list[l
     """``matrix @ values @ matrixᵀ``."""
     columns = [_apply(emit, matrix, list(column)) for column in zip(*values)]
     return [_apply(emit, matrix, list(row)) for row in zip(*columns)]
+
+
+@helper
+def new_row(tile, down, across, m, margin, height):
+    """The first row of pixels, counted through all images, that no tile in the rows of tiles before this one's sees.
+
+    Args:
+        tile: Its number; an image has ``down · across``.
+        m: Rows from one row of tiles to the next.
+        margin: How far a tile sees beyond its m rows.
+        height: Rows of an image.
+    """
+    row = tile // across
+    image, row = row // down, row % down
+    return image * height + (min(height, row * m + margin) if row else 0)
 
 
 @intrinsic(prefer_literal=True)

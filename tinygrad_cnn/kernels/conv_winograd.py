@@ -29,13 +29,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._addresses import get, put, size_of
-from ._blocks import find_square
+from ._blocks import fetch, find_square, share
 from ._dot import PANEL_BYTES, spread_bias
 from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
-from ._jit import inlined
+from ._jit import helper, inlined
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
-from ._winograd import GAP, transform_filter, transform_input, transform_output
+from ._winograd import GAP, new_row, transform_filter, transform_input, transform_output
 from ._workspace import BIAS, LEFT, OUT, RIGHT, Carver, product, round_up, zero_row
 from .conv_winograd_weight import weight_grad_program
 
@@ -285,8 +285,13 @@ def winograd_products(worker, workers, numbers, zero):
         for t in range(tiles):
             _transform_patch(start + begin + t, t, numbers, addresses, patches, zero)
             _find_targets(start + begin + t, numbers, targets + t * m * m * 8, dump, item)
-        for panel in range((filters * item + PANEL_BYTES - 1) // PANEL_BYTES):
+        following, after = min(count, begin + block), min(count, begin + 2 * block)
+        ahead, end = _first_seen(start + following, numbers, item), _first_seen(start + after, numbers, item)
+        panels = (filters * item + PANEL_BYTES - 1) // PANEL_BYTES
+        size = share(ahead, end, panels * positions)
+        for panel in range(panels):
             for position in range(positions):
+                fetch(ahead, size, panel * positions + position)
                 _multiply(position, panel, tiles, numbers, patches, products, zero)
             for t in range(tiles):
                 _transform_back(panel, numbers, products + t * PANEL_BYTES, targets + t * m * m * 8, zero)
@@ -325,6 +330,14 @@ def transform_products(worker, workers, numbers, zero):
         for panel in range((get(numbers + FILTERS) * item + PANEL_BYTES - 1) // PANEL_BYTES):
             products = get(numbers + 48) + (panel * get(numbers + BLOCK) + t) * PANEL_BYTES
             _transform_back(panel, numbers, products, targets, zero)
+
+
+@helper
+def _first_seen(tile, numbers, item):
+    """Where the source's rows begin that the tiles before a tile's row don't see."""
+    m, margin, line = get(numbers + M), 2 - get(numbers + PAD_TOP), get(numbers + WIDTH) * get(numbers + CHANNELS)
+    row = new_row(tile, get(numbers + DOWN), get(numbers + ACROSS), m, margin, get(numbers + HEIGHT))
+    return get(numbers) + row * line * item
 
 
 @inlined

@@ -29,14 +29,14 @@ from typing import Any
 import numpy as np
 
 from ._addresses import add_rows, get, size_of, zero_bytes
-from ._blocks import find_square
+from ._blocks import fetch, find_square, share
 from ._dot import PANEL_BYTES
 from ._emitter import VECTOR_BYTES, VECTORS, panel_width
 from ._jit import helper, inlined
 from ._outer import CHUNKS, place_columns
 from ._simd import OUTER_ROWS, outer_tile
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
-from ._winograd import GAP, transform_grad, transform_input, transform_sums
+from ._winograd import GAP, new_row, transform_grad, transform_input, transform_sums
 from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, zero_row
 
 CACHE_BYTES = 512 * 1024
@@ -155,7 +155,12 @@ def winograd_chunks(worker, workers, numbers, zero):
             count = min(block, last - first)
             for t in range(count):
                 _transform_tile(first + t, t, numbers, addresses, pixels, grads, totals, zero)
+            x, next_grads = _first_seen(first + count, numbers, item)
+            x_end, grads_end = _first_seen(min(last, first + count + block), numbers, item)
+            x_bytes, grad_bytes = share(x, x_end, positions), share(next_grads, grads_end, positions)
             for position in range(positions):
+                fetch(x, x_bytes, position)
+                fetch(next_grads, grad_bytes, position)
                 _add_products(position, 0, units, 0, count, numbers, pixels, grads, sums, zero)
 
 
@@ -198,6 +203,17 @@ def winograd_outer_products(worker, workers, numbers, zero):
             pixels, grads, sums = get(numbers + 24), get(numbers + 32), get(numbers + 40)
             _add_products(position, low, high, strip, many, numbers, pixels, grads, sums, zero)
         first += high - low
+
+
+@helper
+def _first_seen(tile, numbers, item):
+    """Where the rows of x, and of grad, begin that the tiles before a tile's row don't see."""
+    m, margin, down, across = get(numbers + M), 2 - get(numbers + PAD_TOP), get(numbers + DOWN), get(numbers + ACROSS)
+    x = new_row(tile, down, across, m, margin, get(numbers + HEIGHT))
+    grad = new_row(tile, down, across, m, 0, get(numbers + OUT_HEIGHT))
+    x *= get(numbers + WIDTH) * get(numbers + CHANNELS) * item
+    grad *= get(numbers + OUT_WIDTH) * get(numbers + FILTERS) * item
+    return get(numbers) + x, get(numbers + 16) + grad
 
 
 @helper
