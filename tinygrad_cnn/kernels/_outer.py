@@ -208,27 +208,34 @@ def outer_products(worker, workers, numbers, zero):
             image, row, _, images, rows = place
             right = get(numbers + 8) + (image * height + row) * width * pixel
             count = images * rows * width
-            following = block_at(min(block + 1, last - 1), own + BLOCKS)
-            begin, end = first_seen(own + BLOCKS, following, get(numbers), zero)
-            grads = get(numbers + 8) + (following[0] * height + following[1]) * width * pixel
             steps = get(own + PER_GROUP) * (high - low)
-            parts = (count + PACKED - 1) // PACKED * steps
-            size = share(begin, end, parts)
-            grad_size = share(grads, grads + following[3] * following[4] * width * pixel, parts) if size else 0
+            ahead = _read_by(min(block + 1, last - 1), (count + PACKED - 1) // PACKED * steps, numbers, zero)
             for first in range(0, count, PACKED):
-                here, part = right + first * pixel, first // PACKED * steps
-                ahead = begin + part * size, size, grads + part * grad_size, grad_size
-                _add_block(
-                    numbers, zero, origin, first, min(PACKED, count - first), here, low, high, sums, totals, patch, ahead
-                )
+                some, here, part = min(PACKED, count - first), right + first * pixel, first // PACKED * steps
+                _add_block(numbers, zero, origin, first, some, here, low, high, sums, totals, patch, ahead, part)
 
 
 @helper
-def _add_block(numbers, zero, origin, first, count, right, low, high, sums, totals, patch, ahead):
+def _read_by(block, parts, numbers, zero):
+    """What a block reads that the one before it does not, if it copies its patch; to be fetched in so many parts.
+
+    Returns where its part of the source begins, and the bytes of one `share` of it; the same of the right rows.
+    """
+    own = numbers + 8 * FIRST
+    place = block_at(block, own + BLOCKS)
+    begin, end = first_seen(own + BLOCKS, place, get(numbers), zero)
+    image, row, _, images, rows = place
+    line = get(own + BLOCKS + _blocks.IMAGE_COLUMNS) * get(own + GROUPS) * get(own + COLUMNS) * size_of(zero)
+    right = get(numbers + 8) + (image * get(own + BLOCKS + _blocks.IMAGE_ROWS) + row) * line
+    size = share(begin, end, parts)
+    return begin, size, right, share(right, right + images * rows * line, parts) if size else 0
+
+
+@helper
+def _add_block(numbers, zero, origin, first, count, right, low, high, sums, totals, patch, ahead, part):
     """Add the outer products of ``count`` pixels of a block to the units ``low`` to ``high``.
 
-    Meanwhile fetch what the next block reads: ``ahead`` says where the pixels begin, and how many bytes of them to
-    fetch for each tile, and likewise of the rows.
+    Meanwhile fetch what `_read_by` says of the next block, ``ahead``, from a part on.
     """
     own = numbers + 8 * FIRST
     item = size_of(zero)
@@ -236,8 +243,7 @@ def _add_block(numbers, zero, origin, first, count, right, low, high, sums, tota
     packed = patch + get(own + PATCH) * item
     sources = get(numbers + 48) + first * 8
     width = PANEL_BYTES // item
-    next_pixels, pixel_bytes, next_rows, row_bytes = ahead
-    part = 0
+    next_source, source_bytes, next_right, right_bytes = ahead
     for panel in range(groups * per_group):
         group, column = panel // per_group, panel % per_group * width
         vectors = vectors_for(columns - column, zero)
@@ -257,8 +263,8 @@ def _add_block(numbers, zero, origin, first, count, right, low, high, sums, tota
         for unit in range(begin, end):
             tile = sums + (unit * per_group + panel % per_group) * OUTER_ROWS * PANEL_BYTES
             offsets = get(numbers + 56) + unit % tiles * OUTER_ROWS * 8
-            fetch(next_pixels, pixel_bytes, part)
-            fetch(next_rows, row_bytes, part)
+            fetch(next_source, source_bytes, part)
+            fetch(next_right, right_bytes, part)
             part += 1
             if vectors == 1:
                 outer_tile(1, sources, there, offsets, packed, count, zero, tile)
