@@ -341,11 +341,11 @@ def dot_products(worker, workers, numbers, zero):
         last_tile(numbers, count, ROWS, last)
         split = task // blocks
         low, high = panels * split // splits, panels * (split + 1) // splits
-        following = block_at(min(task + 1, last_task - 1) % blocks, own + BLOCKS)
-        begin, end = first_seen(own + BLOCKS, following, get(numbers), zero)
+        following = min(task + 1, last_task - 1) % blocks
+        begin, end = first_seen(own + BLOCKS, block_at(following, own + BLOCKS), get(numbers), zero)
         in_cache = (high - low) * panel_bytes <= WEIGHT_BYTES and not get(own + PACKED_HERE)
         together = TOGETHER if in_cache else tiles
-        size = share(begin, end, (tiles + together - 1) // together * (high - low))
+        size = 0 if following == task % blocks else share(begin, end, (tiles + together - 1) // together * (high - low))
         for tile in range(0, tiles, together):
             after = min(tiles, tile + together)
             for panel in range(low, high):

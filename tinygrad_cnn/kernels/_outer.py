@@ -217,7 +217,7 @@ def outer_products(worker, workers, numbers, zero):
 
 @helper
 def _read_by(block, parts, numbers, zero):
-    """What a block reads that the one before it does not, if it copies its patch; to be fetched in so many parts.
+    """What a block reads that the one before it does not, to be fetched in so many parts.
 
     Returns where its part of the source begins, and the bytes of one `share` of it; the same of the right rows.
     """
@@ -227,8 +227,7 @@ def _read_by(block, parts, numbers, zero):
     image, row, _, images, rows = place
     line = get(own + BLOCKS + _blocks.IMAGE_COLUMNS) * get(own + GROUPS) * get(own + COLUMNS) * size_of(zero)
     right = get(numbers + 8) + (image * get(own + BLOCKS + _blocks.IMAGE_ROWS) + row) * line
-    size = share(begin, end, parts)
-    return begin, size, right, share(right, right + images * rows * line, parts) if size else 0
+    return begin, share(begin, end, parts), right, share(right, right + images * rows * line, parts)
 
 
 @helper
