@@ -193,3 +193,28 @@ def test_a_request_that_cannot_be_met_leaves_the_pool_usable():
         float32((1 << 50,))
     assert buffers.statistics()["in_use"] == 0
     float32(LARGE).fill(0)
+
+
+def test_what_is_taken_of_a_lease_gives_no_block_back():
+    array = float32(LARGE)
+    place, before = address(array), buffers.statistics()["in_use"]
+    part = array.base[8:16]
+    del part
+    assert buffers.statistics()["in_use"] == before
+    part = array.base[8:16]
+    del array
+    assert buffers.statistics()["in_use"] == before  # it is seen through part
+    assert not np.may_share_memory(float32(LARGE), part)
+    del part
+    assert place in (address(first) for first in (float32(LARGE), float32(LARGE)))
+
+
+def test_scratch_memory_is_the_same_for_all_dtypes():
+    small = buffers.scratch(1000, np.dtype("float32"))
+    assert small.size >= 1000
+    assert small.dtype == np.float32
+    large = buffers.scratch(small.size + 1, np.dtype("float64"))
+    assert large.size > small.size
+    assert large.dtype == np.float64
+    assert address(buffers.scratch(1000, np.dtype("float32"))) == address(large)
+    assert buffers.scratch(0, np.dtype("float32")).size == 0

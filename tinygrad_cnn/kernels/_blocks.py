@@ -9,6 +9,9 @@ Where taps reach beyond the image, a block's part of the source is first copied 
 patch stays in the L2 cache, so the copy costs little (3 % of a 16→16 3x3 layer on Cascade Lake; looking up every piece
 of every window, with a row of zeros for those outside, took a third of it), and the taps of a filter row lie side by
 side in it, channels and all, as long as the filter's row.
+
+A block's part of the source comes from memory, and nothing is computed while it is waited for. So while one block is
+computed, what the next one reads is *fetched* into the L2 cache, a few lines after every tile.
 """
 
 from __future__ import annotations

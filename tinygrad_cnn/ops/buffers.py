@@ -137,8 +137,7 @@ def scratch(count: int, dtype: np.dtype[Any]) -> Array:
     if size == 0 or size > LARGEST_SCRATCH:
         return empty((count,), dtype)
     if _thread.bytes.size < size:
-        _thread.bytes = _Block(_rounded(size) + ALIGNMENT).aligned()
-        _thread.scratch.clear()
+        _thread.use(_Block(_rounded(size) + ALIGNMENT).aligned())
     whole = _thread.bytes.size // dtype.itemsize * dtype.itemsize
     memory = _thread.scratch[dtype] = _thread.bytes[:whole].view(dtype)
     return memory
@@ -148,8 +147,13 @@ class _PerThread(threading.local):
     """The scratch memory of each thread, as bytes and as an array of each dtype that was asked for."""
 
     def __init__(self) -> None:
-        self.bytes = np.empty(0, np.uint8)
         self.scratch: dict[np.dtype[Any], Array] = {}
+        self.use(np.empty(0, np.uint8))
+
+    def use(self, memory: Array) -> None:
+        """Use this memory from now on."""
+        self.bytes = memory
+        self.scratch.clear()
 
 
 _thread = _PerThread()
@@ -158,7 +162,7 @@ _thread = _PerThread()
 def release() -> None:
     """Give all idle blocks, and this thread's scratch memory, back to the operating system."""
     global _held, _most_in_use
-    _thread.__init__()
+    _thread.use(np.empty(0, np.uint8))
     with _lock:
         _sort_returned()
         _idle.clear()
