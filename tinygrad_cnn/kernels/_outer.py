@@ -209,18 +209,20 @@ def outer_products(worker, workers, numbers, zero):
             right = get(numbers + 8) + (image * height + row) * width * pixel
             count = images * rows * width
             steps = get(own + PER_GROUP) * (high - low)
-            ahead = _read_by(min(block + 1, last - 1), (count + PACKED - 1) // PACKED * steps, numbers, zero)
+            ahead = _read_by(block + 1, last, (count + PACKED - 1) // PACKED * steps, numbers, zero)
             for first in range(0, count, PACKED):
                 some, here, part = min(PACKED, count - first), right + first * pixel, first // PACKED * steps
                 _add_block(numbers, zero, origin, first, some, here, low, high, sums, totals, patch, ahead, part)
 
 
 @helper
-def _read_by(block, parts, numbers, zero):
-    """What a block reads that the one before it does not, to be fetched in so many parts.
+def _read_by(block, last, parts, numbers, zero):
+    """What a block before ``last`` reads that the one before it does not, to be fetched in so many parts.
 
     Returns where its part of the source begins, and the bytes of one `share` of it; the same of the right rows.
     """
+    if block >= last:
+        return 0, 0, 0, 0
     own = numbers + 8 * FIRST
     place = block_at(block, own + BLOCKS)
     begin, end = first_seen(own + BLOCKS, place, get(numbers), zero)
