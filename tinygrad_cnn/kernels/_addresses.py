@@ -105,14 +105,30 @@ def prefetch(typing_context: Any, where: Any) -> Any:
     """``prefetch(where)``: ask for the cache line at an address, into the L2 cache. No address is an error."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        word = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [POINTER, word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, into_l2, data = (ir.Constant(word, number) for number in (0, 2, 1))
-        builder.call(function, [builder.inttoptr(args[0], POINTER), read, into_l2, data])
+        _prefetch(builder, args[0], to_write=0, closeness=2)
         return context.get_dummy_value()
 
     return types.void(where), generate
+
+
+@intrinsic
+def prefetch_to_write(typing_context: Any, where: Any) -> Any:
+    """``prefetch_to_write(where)``: ask for the cache line at an address, and for the sole right to it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _prefetch(builder, args[0], to_write=1, closeness=3)
+        return context.get_dummy_value()
+
+    return types.void(where), generate
+
+
+def _prefetch(builder: Any, where: Any, to_write: int, closeness: int) -> None:
+    """LLVM's instruction for a line of data; the closest, 3, is the L1 cache."""
+    word = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, word, word, word])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    numbers = (ir.Constant(word, number) for number in (to_write, closeness, 1))
+    builder.call(function, [builder.inttoptr(where, POINTER), *numbers])
 
 
 @intrinsic

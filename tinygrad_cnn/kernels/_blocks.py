@@ -269,30 +269,35 @@ def see(blocks, place, source, patch, zero):
     left = column * get(blocks + ACROSS) + get(blocks + LOW_COLUMN)
     if get(blocks + PATCH_HEIGHT) == 0:
         return source + (image * get(blocks + HEIGHT) + top) * line + left * pixel
-    height = (rows - 1) * get(blocks + DOWN) + get(blocks + ROW_EXTENT)
-    width = get(blocks + PATCH_WIDTH)
-    begin, end = max(0, left), min(get(blocks + WIDTH), left + width)
+    height, width = (rows - 1) * get(blocks + DOWN) + get(blocks + ROW_EXTENT), get(blocks + PATCH_WIDTH)
+    H, W = get(blocks + HEIGHT), get(blocks + WIDTH)
     for n in range(images):
         target = patch + n * get(blocks + PATCH_HEIGHT) * width * pixel
-        first = source + (image + n) * get(blocks + HEIGHT) * line
-        for h in range(top, top + height):
-            if h < 0 or h >= get(blocks + HEIGHT) or begin >= end:
-                zero_bytes(target, width * pixel)
-            else:
-                if begin > left:
-                    zero_bytes(target, (begin - left) * pixel)
-                copy_bytes(first + h * line + begin * pixel, target + (begin - left) * pixel, (end - begin) * pixel)
-                if end < left + width:
-                    zero_bytes(target + (end - left) * pixel, (left + width - end) * pixel)
-            target += width * pixel
+        copy_window(source + (image + n) * H * line, H, W, pixel, top, left, height, width, target)
     return patch
 
 
 @helper
-def find_square(image, top, left, side, H, W, pixel_bytes, zeros, addresses):
-    """The addresses of side x side pixels of an image (H, W); pixels outside it lie at ``zeros``."""
-    for i in range(side):
-        for j in range(side):
-            h, w = top + i, left + j
-            inside = h >= 0 and h < H and w >= 0 and w < W
-            put(addresses + (i * side + j) * 8, image + (h * W + w) * pixel_bytes if inside else zeros)
+def copy_window(image, H, W, pixel, top, left, height, width, target):
+    """Copy height x width pixels of an image (H, W) of so many bytes a pixel; those outside it become zeros."""
+    begin, end = max(0, left), min(W, left + width)
+    for h in range(top, top + height):
+        if h < 0 or h >= H or begin >= end:
+            zero_bytes(target, width * pixel)
+        else:
+            if begin > left:
+                zero_bytes(target, (begin - left) * pixel)
+            copy_bytes(image + (h * W + begin) * pixel, target + (begin - left) * pixel, (end - begin) * pixel)
+            if end < left + width:
+                zero_bytes(target + (end - left) * pixel, (left + width - end) * pixel)
+        target += width * pixel
+
+
+@helper
+def see_square(image, H, W, pixel, top, left, side, patch):
+    """Where side x side pixels of an image begin, and the bytes from row to row: in the image, or in ``patch``, to which
+    they are copied where some lie outside. Arguments as in `copy_window`."""
+    if top >= 0 and left >= 0 and top + side <= H and left + side <= W:
+        return image + (top * W + left) * pixel, W * pixel
+    copy_window(image, H, W, pixel, top, left, side, side, patch)
+    return patch, side * pixel

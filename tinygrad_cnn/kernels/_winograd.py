@@ -27,6 +27,7 @@ efficient point selection", ACM TECS 21(6), 2022 (points that are no small integ
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from math import prod
 from typing import Any
@@ -46,6 +47,11 @@ GAP = 16
 """Elements, a cache line, between the transformed tiles of one position and the next. Without it a tile's n·n vectors
 would lie multiples of 2 KB apart, and an L1 cache has room for few such lines (Zen 3: 16). It saves F(2x2) of 32
 channels a tenth to a sixth of its time, weight gradients of 64 and 128 channels a seventh."""
+
+OWN_BYTES = 5 * 1024 * VECTOR_BYTES
+"""Bytes of transformed tiles that a worker's own block has, if it is not to be too small: with filters, products or sums
+they stay in the L2 cache, of 512 KB with AVX2 and from 1 MB on with AVX-512. Twice as many take Zen 3 1.05 times as long
+for 64→64 @32 by F(4x4), and 1.2 times for the weight gradient of 32→32 @16 by F(2x2)."""
 
 Matrix = list[list[Fraction]]
 
@@ -124,10 +130,27 @@ def _add_multiple(emit: Emitter, total: Any, factor: Fraction, value: Any) -> An
     return emit.fma(value, emit.constant(factor), total)
 
 
-def _both_axes(emit: Emitter, matrix: Matrix, values: list[list[Any]]) -> list[list[Any]]:
-    """``matrix @ values @ matrixᵀ``."""
-    columns = [_apply(emit, matrix, list(column)) for column in zip(*values)]
-    return [_apply(emit, matrix, list(row)) for row in zip(*columns)]
+def _both_axes(emit: Emitter, matrix: Matrix, columns: Iterable[list[Any]]) -> Iterator[list[Any]]:
+    """The rows of ``matrix @ values @ matrixᵀ``, from the columns of the values.
+
+    Each column is used up before the next is made, and each row made when it is asked for: registers are few.
+    """
+    halves = [_apply(emit, matrix, column) for column in columns]
+    for row in zip(*halves):
+        yield _apply(emit, matrix, list(row))
+
+
+def _line(emit: Emitter, count: int, first: Any, step: Any) -> Iterator[Any]:
+    """Addresses ``step`` bytes apart."""
+    for _ in range(count):
+        yield first
+        first = emit.builder.add(first, step)
+
+
+def _columns(emit: Emitter, side: int, first: Any, row_step: Any, column_step: Any) -> Iterator[list[Any]]:
+    """The columns of side x side vectors, loaded when they are asked for."""
+    for column in _line(emit, side, first, column_step):
+        yield [emit.load(place) for place in _line(emit, side, column, row_step)]
 
 
 @helper
@@ -147,15 +170,25 @@ def new_row(tile, down, across, m, margin, height):
 
 @intrinsic(prefer_literal=True)
 def transform_input(
-    typing_context: Any, m: Any, sources: Any, vectors: Any, target: Any, target_step: Any, zero: Any
+    typing_context: Any,
+    m: Any,
+    source: Any,
+    row_step: Any,
+    pixel_step: Any,
+    vectors: Any,
+    target: Any,
+    target_step: Any,
+    zero: Any,
 ) -> Any:
     """``target[ξ][:] = Bᵀ d B`` of one patch, for all its channels.
 
-    ``transform_input(m, sources, vectors, target, target_step, zero)``
+    ``transform_input(m, source, row_step, pixel_step, vectors, target, target_step, zero)``
 
     Args:
         m: Literal 2 or 4.
-        sources: Address of the n·n addresses of the patch's pixels.
+        source: Address of the patch's first pixel.
+        row_step: Bytes from row to row of its n·n pixels.
+        pixel_step: Bytes from pixel to pixel.
         vectors: Vectors of channels.
         target: Where ξ = 0 goes.
         target_step: Bytes from ξ to ξ + 1.
@@ -166,27 +199,23 @@ def transform_input(
     matrix = matrices(m.literal_value)[2]
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, sources, vectors, target, target_step, _ = args
-        emit = Emitter(builder, signature.args[5])
+        _, source, row_step, pixel_step, vectors, target, target_step, _ = args
+        emit = Emitter(builder, signature.args[7])
         n = len(matrix)
 
         def one_vector(c: Any, state: list[Any]) -> list[Any]:
             offset = builder.mul(c, emit.i64(VECTOR_BYTES))
-            patch = [
-                [emit.load(builder.add(emit.load_i64(sources, 8 * (i * n + j)), offset)) for j in range(n)]
-                for i in range(n)
-            ]
-            place = builder.add(target, offset)
+            patch = _columns(emit, n, builder.add(source, offset), row_step, pixel_step)
+            places = _line(emit, n * n, builder.add(target, offset), target_step)
             for row in _both_axes(emit, matrix, patch):
                 for value in row:
-                    emit.store(value, place)
-                    place = builder.add(place, target_step)
+                    emit.store(value, next(places))
             return []
 
         emit.loop(vectors, [], one_vector)
         return context.get_dummy_value()
 
-    return types.void(m, sources, vectors, target, target_step, zero), generate
+    return types.void(m, source, row_step, pixel_step, vectors, target, target_step, zero), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -197,12 +226,13 @@ def transform_output(
     source_step: Any,
     start: Any,
     floor: Any,
-    targets: Any,
-    shift: Any,
+    target: Any,
+    row_step: Any,
+    pixel_step: Any,
 ) -> Any:
     """``target[i, j] = max(floor, start + (Aᵀ M A)[i, j])`` for one vector of channels of one tile.
 
-    ``transform_output(m, source, source_step, start, floor, targets, shift)``
+    ``transform_output(m, source, source_step, start, floor, target, row_step, pixel_step)``
 
     Args:
         m: Literal 2 or 4.
@@ -210,31 +240,26 @@ def transform_output(
         source_step: Bytes from ξ to ξ + 1.
         start: Address of the bias' vector.
         floor: 0 for a fused ReLU, −inf for none.
-        targets: Address of the m·m addresses to write to.
-        shift: Bytes to add to each of them.
+        target: Where the first of the tile's m·m pixels goes.
+        row_step: Bytes from row to row of them.
+        pixel_step: Bytes from pixel to pixel.
     """
     if not isinstance(m, types.IntegerLiteral):
         return None
     matrix = matrices(m.literal_value)[0]
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, source, source_step, start, floor, targets, shift = args
+        _, source, source_step, start, floor, target, row_step, pixel_step = args
         emit = Emitter(builder, signature.args[4])
         n = len(matrix[0])
-        products: list[list[Any]] = []
-        for _ in range(n):
-            products.append([])
-            for _ in range(n):
-                products[-1].append(emit.load(source))
-                source = builder.add(source, source_step)
+        products = _columns(emit, n, source, builder.mul(source_step, emit.i64(n)), source_step)
         lowest, bias = emit.splat(floor), emit.load(start)
-        for i, row in enumerate(_both_axes(emit, matrix, products)):
-            for j, value in enumerate(row):
-                place = builder.add(emit.load_i64(targets, 8 * (i * len(matrix) + j)), shift)
+        for row, first in zip(_both_axes(emit, matrix, products), _line(emit, len(matrix), target, row_step)):
+            for value, place in zip(row, _line(emit, len(matrix), first, pixel_step)):
                 emit.store(emit.at_least(lowest, builder.fadd(value, bias)), place)
         return context.get_dummy_value()
 
-    return types.void(m, source, source_step, start, floor, targets, shift), generate
+    return types.void(m, source, source_step, start, floor, target, row_step, pixel_step), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -260,14 +285,11 @@ def transform_filter(
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, source, source_step, target, target_step, _ = args
         emit = Emitter(builder, signature.args[5])
-        taps = [
-            [emit.load(builder.add(source, builder.mul(source_step, emit.i64(3 * i + j)))) for j in range(3)]
-            for i in range(3)
-        ]
+        taps = _columns(emit, 3, source, builder.mul(source_step, emit.i64(3)), source_step)
+        places = _line(emit, len(matrix) ** 2, target, target_step)
         for row in _both_axes(emit, matrix, taps):
             for value in row:
-                emit.store(value, target)
-                target = builder.add(target, target_step)
+                emit.store(value, next(places))
         return context.get_dummy_value()
 
     return types.void(m, source, source_step, target, target_step, zero), generate
@@ -275,16 +297,17 @@ def transform_filter(
 
 @intrinsic(prefer_literal=True)
 def transform_grad(
-    typing_context: Any, m: Any, sources: Any, shift: Any, target: Any, target_step: Any, zero: Any
+    typing_context: Any, m: Any, source: Any, row_step: Any, pixel_step: Any, target: Any, target_step: Any, zero: Any
 ) -> Any:
     """``target[ξ] = A dy Aᵀ`` for one vector of channels of one tile of the output's gradient.
 
-    ``transform_grad(m, sources, shift, target, target_step, zero)``
+    ``transform_grad(m, source, row_step, pixel_step, target, target_step, zero)``
 
     Args:
         m: Literal 2 or 4.
-        sources: Address of the m·m addresses of the tile's pixels.
-        shift: Bytes to add to each of them.
+        source: Address of the first of the tile's m·m pixels.
+        row_step: Bytes from row to row of them.
+        pixel_step: Bytes from pixel to pixel.
         target: Where ξ = 0 goes.
         target_step: Bytes from ξ to ξ + 1.
         zero: Any value of the arrays' dtype.
@@ -295,19 +318,15 @@ def transform_grad(
     matrix = [list(column) for column in zip(*matrices(size)[0])]  # A
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, sources, shift, target, target_step, _ = args
-        emit = Emitter(builder, signature.args[5])
-        tile = [
-            [emit.load(builder.add(emit.load_i64(sources, 8 * (i * size + j)), shift)) for j in range(size)]
-            for i in range(size)
-        ]
-        for row in _both_axes(emit, matrix, tile):
+        _, source, row_step, pixel_step, target, target_step, _ = args
+        emit = Emitter(builder, signature.args[6])
+        places = _line(emit, len(matrix) ** 2, target, target_step)
+        for row in _both_axes(emit, matrix, _columns(emit, size, source, row_step, pixel_step)):
             for value in row:
-                emit.store(value, target)
-                target = builder.add(target, target_step)
+                emit.store(value, next(places))
         return context.get_dummy_value()
 
-    return types.void(m, sources, shift, target, target_step, zero), generate
+    return types.void(m, source, row_step, pixel_step, target, target_step, zero), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -335,12 +354,7 @@ def transform_sums(
         _, source, source_step, target, lane_step, tap_step, _ = args
         emit = Emitter(builder, signature.args[6])
         n = len(matrix[0])
-        sums: list[list[Any]] = []
-        for _ in range(n):
-            sums.append([])
-            for _ in range(n):
-                sums[-1].append(emit.load(source))
-                source = builder.add(source, source_step)
+        sums = _columns(emit, n, source, builder.mul(source_step, emit.i64(n)), source_step)
         taps = [value for row in _both_axes(emit, matrix, sums) for value in row]
         for lane in range(emit.lanes):
             place = builder.add(target, builder.mul(lane_step, emit.i64(lane)))

@@ -1,8 +1,7 @@
-"""What the stages of a program refer to: the operands, scratch memory cut out of the workspace, and rows of zeros."""
+"""What the stages of a program refer to: the operands, and scratch memory cut out of the workspace."""
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -33,12 +32,6 @@ class Carver:
     def take_int64(self, *shape: int) -> At:
         """The same for an array of int64."""
         return self.take(product(shape) * 8 // self.itemsize)
-
-
-@functools.lru_cache(maxsize=64)
-def zero_row(size: int, dtype: Any) -> Array:
-    """Zeros that padding is read from. Never written."""
-    return np.zeros(max(1, size), dtype)
 
 
 def round_up(value: int, step: int) -> int:

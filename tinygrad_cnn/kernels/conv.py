@@ -127,18 +127,30 @@ def _choose_winograd(
         128→128 @16        64          1,024      20       19       14
         32→32  @16         64          1,024     1.2      1.1      0.7
 
-    The weight gradient needs more channels, because its sums are as many as Winograd's filters: for 32→32 @16 and 128
-    images F(2x2) takes Sapphire Rapids 2.9 and the direct tiles 2.3.
+    With 16 channels there is less to save, so there must be more tiles; with AVX-512 they are one vector, and slide.
+    2 cores of Zen 3:
+
+        channels       images   tiles of 4x4   other   F(2x2)
+        16→16  @8          32            128    0.08     0.10
+        16→16  @32          4            256    0.15     0.14
+        16→16  @32        128          8,192     4.8      4.4
+        16→32  @32         64          4,096     4.7      3.7
+
+    The weight gradient needs twice the filters, because its sums are as many as Winograd's filters. For 128 images of
+    16x16, 16→16 takes the same Zen 3 2.7 by F(2x2) and 2.6 by the direct tiles, 32→32 3.7 and 5.0; but Sapphire Rapids,
+    with AVX-512, takes 2.9 and 2.3 for 32→32.
     """
     channels, filters = x_shape[3], weight_shape[0]
-    if min(channels, filters) < 32 or (kind == "weight_grad" and max(channels, filters) < 64):
+    fewest, most = min(channels, filters), max(channels, filters)
+    least = 32 if lanes(np.float32) >= 16 else 16
+    if fewest < least or (kind == "weight_grad" and most < 2 * least):
         return None
     H, W = x_shape[1:3] if kind == "input_grad" else geometry.output_size(x_shape[1:3], weight_shape[1:3])
     tiles = x_shape[0] * -(-H // 4) * -(-W // 4)
-    if allow_large_tiles and tiles >= 64 and max(channels, filters) >= 64:
+    if allow_large_tiles and tiles >= 64 and fewest >= 32 and most >= 64:
         m, reason = 4, "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9"
-    elif tiles >= 32:
-        m, reason = 2, "3x3, stride 1, 32 channels or more: 4 multiplications instead of 9"
+    elif tiles >= (32 if fewest >= 32 else 256):
+        m, reason = 2, "3x3, stride 1, enough channels and tiles: 4 multiplications instead of 9"
     else:
         return None
     name, numbers = f"winograd F({m}x{m})", (m + 2) ** 2 * channels * filters

@@ -28,25 +28,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._addresses import get, put, size_of
-from ._blocks import fetch, find_square, share
+from ._addresses import copy_bytes, get, prefetch_to_write, put, size_of
+from ._blocks import LINE, MOST_FETCHED, fetch, see_square, share
 from ._dot import PANEL_BYTES, spread_bias
 from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
 from ._jit import helper, inlined
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
-from ._winograd import GAP, new_row, transform_filter, transform_input, transform_output
-from ._workspace import BIAS, LEFT, OUT, RIGHT, Carver, product, round_up, zero_row
+from ._winograd import GAP, OWN_BYTES, new_row, transform_filter, transform_input, transform_output
+from ._workspace import BIAS, LEFT, OUT, RIGHT, Carver, product, round_up
 from .conv_winograd_weight import weight_grad_program
-
-CACHE_BYTES = 320 * 1024
-"""Bytes of transformed input that a worker's own block has, to stay in an L2 cache of 512 KB."""
 
 MANY_FILTERS = 2_000_000
 """From how many numbers in U on the workers share a block."""
 
 SHARED_TILES = 128
 """Tiles of a shared block, about."""
+
+TARGET = 3 * 8
+"""Bytes of what `_note_target` writes of a tile."""
 
 
 class Plan(NamedTuple):
@@ -134,26 +134,28 @@ def _program(this: Plan, shared: bool, dtype: Any, threads: int, with_bias: bool
         row = channels + GAP  # from tile to tile of V
         block, buffers, panels_at_once = round_up(min(SHARED_TILES, this.tiles), ROWS), 1, panels
     else:
-        fitting = CACHE_BYTES // (positions * channels * item)
-        row, block, buffers, panels_at_once = channels, max(24, min(96, fitting // ROWS * ROWS)), threads, 1
+        fitting = OWN_BYTES // (positions * channels * item)
+        most = max(24, min(96, fitting // ROWS * ROWS))
+        blocks = threads * -(-this.tiles // (threads * most))  # as many for each worker
+        row, block, buffers, panels_at_once = channels, round_up(-(-this.tiles // blocks), ROWS), threads, 1
     # From position to position of U, V and M:
     steps = (panels * channels * width + GAP, block * row + GAP, panels_at_once * block * width + GAP)
     carver = Carver(dtype)
     transformed = carver.take(positions * steps[0])
     starts = carver.take(panels, width)
     patches, products = (carver.take(buffers, positions * step) for step in steps[1:])
-    scratch = positions * vector * vector + filters
+    scratch = max(positions * max(vector * vector, channels), this.m**2 * width)
     scratches = carver.take(threads, scratch)
-    listed = positions + this.m**2 * block
-    addresses = carver.take_int64(threads, listed)
-    tables = np.concatenate([np.arange(ROWS) * row * item, np.arange(ROWS) * PANEL_BYTES, [0]])
-    floats = (LEFT, zero_row(max(channels, width), dtype), transformed, starts, patches, OUT)
-    ints = (products, scratches, addresses, tables)
+    targets = carver.take_int64(threads, block, 3)
+    rows, zeros = np.arange(ROWS), np.zeros(PANEL_BYTES // 8, np.int64)
+    tables = np.concatenate([rows * row * item, rows * PANEL_BYTES, zeros])
+    floats = (LEFT, scratches, transformed, starts, patches, OUT)
+    ints = (products, targets, tables)
 
     def stage(kernel: TaskKernel, work: int, first: int, count: int) -> Stage:
         numbers = (
             first, count, *this.source, *this.target, *this.padding, *this.across, this.m, block, row, *steps, relu,
-            scratch, listed,
+            scratch,
         )  # fmt: skip
         return Stage(kernel, count * work, floats, ints, numbers)
 
@@ -252,39 +254,41 @@ def _filter_block(first, numbers, scratch, zero):
 
 (
     START, COUNT, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_TOP, PAD_LEFT, DOWN, ACROSS, M, BLOCK,
-    PATCH_ROW, FILTER_STEP, PATCH_STEP, PRODUCT_STEP, RELU, SCRATCH, ADDRESSES,
-) = range(8 * FIRST, 8 * FIRST + 8 * 21, 8)  # fmt: skip
+    PATCH_ROW, FILTER_STEP, PATCH_STEP, PRODUCT_STEP, RELU, SCRATCH,
+) = range(8 * FIRST, 8 * FIRST + 8 * 20, 8)  # fmt: skip
 """Where the numbers of the next kernels lie: their first tile and how many, the sizes of source and target, padding,
 tiles of an image down and across, m, tiles of a block, elements from tile to tile of V, from position to position of U,
-V and M, 1 for ReLU, elements of scratch and addresses per worker."""
+V and M, 1 for ReLU, elements of scratch per worker."""
 
 
 @task_kernel
 def winograd_products(worker, workers, numbers, zero):
     """Blocks of tiles, neighbouring ones to each worker: transform, multiply, transform back.
 
-    Floats: ``source (N, H, W, channels)``; ``zeros``, as many as a pixel has channels; ``panels`` of
-    `transform_filters`; ``starts (panels, width)``, the bias; ``patches (workers, n·n, tiles, channels)``, V, scratch;
-    ``out (N, H, W, filters)``, written.
-    Ints: ``products (workers, n·n, panels at once, tiles, width)``, floats, M, scratch; ``scratches (workers, …)``,
-    floats; ``addresses (workers, …)``, scratch; ``tables``, for `ROWS` tiles the bytes from the first one's row to each
-    in V and in M, and 0.
+    Floats: ``source (N, H, W, channels)``; ``scratches (workers, …)``; ``panels`` of `transform_filters`; ``starts
+    (panels, width)``, the bias; ``patches (workers, n·n, tiles, channels)``, V, scratch; ``out (N, H, W, filters)``,
+    written.
+    Ints: ``products (workers, n·n, panels at once, tiles, width)``, floats, M, scratch; ``targets (workers, tiles,
+    3)``, scratch; ``tables``, for `ROWS` tiles the bytes from the first one's row to each in V and in M, and a
+    panel's row of zeros.
     """
     item = size_of(zero)
     m, block, filters = get(numbers + M), get(numbers + BLOCK), get(numbers + FILTERS)
     start, count = get(numbers + START), get(numbers + COUNT)
     positions = (m + 2) * (m + 2)
+    scratch = get(numbers + 8) + worker * get(numbers + SCRATCH) * item
     patches = get(numbers + 32) + worker * positions * get(numbers + PATCH_STEP) * item
     products = get(numbers + 48) + worker * positions * get(numbers + PRODUCT_STEP) * item
-    dump = get(numbers + 56) + worker * get(numbers + SCRATCH) * item
-    addresses = get(numbers + 64) + worker * get(numbers + ADDRESSES) * 8
-    targets = addresses + positions * 8
+    targets = get(numbers + 56) + worker * block * TARGET
     first, last = portion(worker, workers, (count + block - 1) // block)
     for begin in range(first * block, min(count, last * block), block):
         tiles = min(block, count - begin)
         for t in range(tiles):
-            _transform_patch(start + begin + t, t, numbers, addresses, patches, zero)
-            _find_targets(start + begin + t, numbers, targets + t * m * m * 8, dump, item)
+            place = _tile_at(start + begin + t, numbers)
+            _transform_patch(place, t, numbers, scratch, patches, zero)
+            _note_target(place, numbers, targets + t * TARGET, item)
+            if block * m * m * filters * item <= MOST_FETCHED:
+                _claim(targets + t * TARGET, numbers, item)
         following, after = min(count, begin + block), min(count, begin + 2 * block)
         ahead, end = _first_seen(start + following, numbers, item), _first_seen(start + after, numbers, item)
         panels = (filters * item + PANEL_BYTES - 1) // PANEL_BYTES
@@ -294,16 +298,17 @@ def winograd_products(worker, workers, numbers, zero):
                 fetch(ahead, size, panel * positions + position)
                 _multiply(position, panel, tiles, numbers, patches, products, zero)
             for t in range(tiles):
-                _transform_back(panel, numbers, products + t * PANEL_BYTES, targets + t * m * m * 8, zero)
+                _transform_back(panel, numbers, products + t * PANEL_BYTES, targets + t * TARGET, scratch, zero)
 
 
 @task_kernel
 def transform_patches(worker, workers, numbers, zero):
     """V of a block, whose tiles the workers share. Arrays as in `winograd_products`; there is one V, and one M."""
-    addresses = get(numbers + 64) + worker * get(numbers + ADDRESSES) * 8
+    scratch = get(numbers + 8) + worker * get(numbers + SCRATCH) * size_of(zero)
     first, last = portion(worker, workers, get(numbers + COUNT))
     for t in range(first, last):
-        _transform_patch(get(numbers + START) + t, t, numbers, addresses, get(numbers + 32), zero)
+        place = _tile_at(get(numbers + START) + t, numbers)
+        _transform_patch(place, t, numbers, scratch, get(numbers + 32), zero)
 
 
 @task_kernel
@@ -322,14 +327,14 @@ def multiply_patches(worker, workers, numbers, zero):
 def transform_products(worker, workers, numbers, zero):
     """The outputs of a block, whose tiles the workers share. Arrays as in `transform_patches`."""
     item = size_of(zero)
-    dump = get(numbers + 56) + worker * get(numbers + SCRATCH) * item
-    targets = get(numbers + 64) + worker * get(numbers + ADDRESSES) * 8
+    scratch = get(numbers + 8) + worker * get(numbers + SCRATCH) * item
+    target = get(numbers + 56) + worker * get(numbers + BLOCK) * TARGET
     first, last = portion(worker, workers, get(numbers + COUNT))
     for t in range(first, last):
-        _find_targets(get(numbers + START) + t, numbers, targets, dump, item)
+        _note_target(_tile_at(get(numbers + START) + t, numbers), numbers, target, item)
         for panel in range((get(numbers + FILTERS) * item + PANEL_BYTES - 1) // PANEL_BYTES):
             products = get(numbers + 48) + (panel * get(numbers + BLOCK) + t) * PANEL_BYTES
-            _transform_back(panel, numbers, products, targets, zero)
+            _transform_back(panel, numbers, products, target, scratch, zero)
 
 
 @helper
@@ -340,36 +345,53 @@ def _first_seen(tile, numbers, item):
     return get(numbers) + row * line * item
 
 
-@inlined
-def _transform_patch(tile, t, numbers, addresses, patches, zero):
-    """V of one tile: gather the addresses of its patch, zeros outside the image, and transform it."""
-    item = size_of(zero)
-    H, W, channels = get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS)
+@helper
+def _tile_at(tile, numbers):
+    """(image, row, column) of a tile's first output pixel."""
     across, m = get(numbers + ACROSS), get(numbers + M)
     image, place = tile // (get(numbers + DOWN) * across), tile % (get(numbers + DOWN) * across)
-    top, left = place // across * m - get(numbers + PAD_TOP), place % across * m - get(numbers + PAD_LEFT)
-    source = get(numbers) + image * H * W * channels * item
-    find_square(source, top, left, m + 2, H, W, channels * item, get(numbers + 8), addresses)
-    vectors = channels * item // VECTOR_BYTES
+    return image, place // across * m, place % across * m
+
+
+@inlined
+def _transform_patch(place, t, numbers, scratch, patches, zero):
+    """V of the tile at ``place``, number t of its block, from the patch of pixels that it sees."""
+    item = size_of(zero)
+    image, row, column = place
+    H, W, channels, m = get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS), get(numbers + M)
+    pixel, vectors = channels * item, channels * item // VECTOR_BYTES
+    top, left = row - get(numbers + PAD_TOP), column - get(numbers + PAD_LEFT)
+    source, line = see_square(get(numbers) + image * H * W * pixel, H, W, pixel, top, left, m + 2, scratch)
     target, step = patches + t * get(numbers + PATCH_ROW) * item, get(numbers + PATCH_STEP) * item
     if m == 4:
-        transform_input(4, addresses, vectors, target, step, zero)
+        transform_input(4, source, line, pixel, vectors, target, step, zero)
     else:
-        transform_input(2, addresses, vectors, target, step, zero)
+        transform_input(2, source, line, pixel, vectors, target, step, zero)
 
 
 @inlined
-def _find_targets(tile, numbers, targets, dump, item):
-    """The addresses of a tile's output pixels; those beyond the image's edge go to a place nobody reads."""
-    H, W, filters = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH), get(numbers + FILTERS)
-    across, m = get(numbers + ACROSS), get(numbers + M)
-    image, place = tile // (get(numbers + DOWN) * across), tile % (get(numbers + DOWN) * across)
-    out = get(numbers + 40) + image * H * W * filters * item
-    for i in range(m):
-        for j in range(m):
-            h, w = place // across * m + i, place % across * m + j
-            inside = h < H and w < W
-            put(targets + (i * m + j) * 8, out + (h * W + w) * filters * item if inside else dump)
+def _note_target(place, numbers, target, item):
+    """Where the output of the tile at ``place`` begins, and how many of its rows and columns lie in the image."""
+    image, row, column = place
+    H, W, m = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH), get(numbers + M)
+    put(target, get(numbers + 40) + ((image * H + row) * W + column) * get(numbers + FILTERS) * item)
+    put(target + 8, min(m, H - row))
+    put(target + 16, min(m, W - column))
+
+
+@helper
+def _claim(target, numbers, item):
+    """Ask for the cache lines that a tile's output will be written to.
+
+    They are many short pieces, so the processor does not foresee them, and every store would wait for a line of its own,
+    which another core may have that wrote there last. For 16 channels that was a tenth of the time, for 32 a twentieth
+    (2 cores of Zen 3).
+    """
+    pixel = get(numbers + FILTERS) * item
+    for i in range(get(target + 8)):
+        begin = get(target) + i * get(numbers + OUT_WIDTH) * pixel
+        for where in range(begin, begin + get(target + 16) * pixel, LINE):
+            prefetch_to_write(where)
 
 
 @inlined
@@ -380,28 +402,35 @@ def _multiply(position, panel, count, numbers, patches, products, zero):
     weights = get(numbers + 16) + position * get(numbers + FILTER_STEP) * item + panel * channels * PANEL_BYTES
     origin = patches + position * get(numbers + PATCH_STEP) * item
     target = products + position * get(numbers + PRODUCT_STEP) * item
-    rows = get(numbers + 72)
-    targets, pieces = rows + ROWS * 8, rows + 2 * ROWS * 8
+    rows = get(numbers + 64)
+    targets, zeros = rows + ROWS * 8, rows + 2 * ROWS * 8
     # A block has room for whole tiles of rows: what the last one computes too much, nobody reads.
     for _ in range(0, count, ROWS):
         dot_tile(
-            2, rows, origin, pieces, 1, channels, weights, get(numbers + 8), 0, lowest_of(zero), targets, target, width
+            2, rows, origin, zeros, 1, channels, weights, zeros, 0, lowest_of(zero), targets, target, width
         )  # fmt: skip
         origin += ROWS * get(numbers + PATCH_ROW) * item
         target += ROWS * PANEL_BYTES
 
 
 @inlined
-def _transform_back(panel, numbers, products, targets, zero):
+def _transform_back(panel, numbers, products, target, scratch, zero):
     """``y = Aᵀ M A`` plus bias, for one panel of filters of one tile, whose M is at ``products``."""
     item = size_of(zero)
     m, step = get(numbers + M), get(numbers + PRODUCT_STEP) * item
     floor = zero if get(numbers + RELU) else lowest_of(zero)
-    first = panel * PANEL_BYTES
-    for v in range(min(VECTORS, (get(numbers + FILTERS) * item - first) // VECTOR_BYTES)):
-        shift = first + v * VECTOR_BYTES
-        source, start = products + v * VECTOR_BYTES, get(numbers + 24) + shift
+    first, rows, columns = panel * PANEL_BYTES, get(target + 8), get(target + 16)
+    pixel = get(numbers + FILTERS) * item
+    size, line, out = min(PANEL_BYTES, pixel - first), get(numbers + OUT_WIDTH) * pixel, get(target) + first
+    inside = min(rows, columns) == m
+    place, row_step, pixel_step = (out, line, pixel) if inside else (scratch, m * PANEL_BYTES, PANEL_BYTES)
+    for shift in range(0, size, VECTOR_BYTES):
+        source, start = products + shift, get(numbers + 24) + first + shift
         if m == 4:
-            transform_output(4, source, step, start, floor, targets, shift)
+            transform_output(4, source, step, start, floor, place + shift, row_step, pixel_step)
         else:
-            transform_output(2, source, step, start, floor, targets, shift)
+            transform_output(2, source, step, start, floor, place + shift, row_step, pixel_step)
+    if not inside:
+        for i in range(rows):
+            for j in range(columns):
+                copy_bytes(scratch + (i * m + j) * PANEL_BYTES, out + i * line + j * pixel, size)

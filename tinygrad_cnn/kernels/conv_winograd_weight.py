@@ -29,18 +29,18 @@ from typing import Any
 import numpy as np
 
 from ._addresses import add_rows, get, size_of, zero_bytes
-from ._blocks import fetch, find_square, share
+from ._blocks import fetch, see_square, share
 from ._dot import PANEL_BYTES
 from ._emitter import VECTOR_BYTES, VECTORS, panel_width
 from ._jit import helper, inlined
 from ._outer import CHUNKS, place_columns
 from ._simd import OUTER_ROWS, outer_tile
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
-from ._winograd import GAP, new_row, transform_grad, transform_input, transform_sums
-from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver, zero_row
+from ._winograd import GAP, OWN_BYTES, new_row, transform_grad, transform_input, transform_sums
+from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver
 
-CACHE_BYTES = 512 * 1024
-"""Bytes of V and Y that a block has per worker, if it is not to be too small."""
+SHARED_BYTES = 512 * 1024
+"""Bytes of V and Y that a shared block has per worker, if it is not to be too small."""
 
 STRIP = 64
 """Tiles of a shared block that are added to the sums at a time."""
@@ -73,26 +73,28 @@ def weight_grad_program(
     tiles = N * down * across
     row = C + GAP  # from tile to tile of V
     each = units * panels * OUTER_ROWS * width + GAP  # from position to position of S
-    fitting = CACHE_BYTES // (positions * (row + panels * width) * item)
+    tile_bytes = positions * (row + panels * width) * item
     if shared:
-        block, buffers, chunks = min(tiles, max(STRIP, threads * fitting // STRIP * STRIP)), 1, 1
+        fitting = threads * (SHARED_BYTES // tile_bytes) // STRIP * STRIP
+        block, buffers, chunks = min(tiles, max(STRIP, fitting)), 1, 1
     else:
-        block, buffers, chunks = max(24, min(96, fitting)), threads, CHUNKS
+        block, buffers, chunks = max(24, min(96, OWN_BYTES // tile_bytes)), threads, CHUNKS
     steps = (block * row + GAP, block * panels * width + GAP)  # from position to position of V, of Y
     carver = Carver(dtype)
     pixels, grads = (carver.take(buffers, positions * step) for step in steps)
     sums = carver.take(chunks, positions * each)
     column_sums = carver.take(CHUNKS, panels, width)
-    addresses = carver.take_int64(threads, positions)
+    scratch = max(positions * C, m * m * O)
+    scratches = carver.take(threads, scratch)
     terms = np.minimum(np.arange(units * OUTER_ROWS, dtype=np.int64), C - 1) * item
     rows = np.arange(max(block, STRIP), dtype=np.int64) * row * item
-    floats = (LEFT, zero_row(max(C, O), dtype), RIGHT, pixels, grads, sums)
-    ints = (column_sums, addresses, terms, rows)
+    floats = (LEFT, scratches, RIGHT, pixels, grads, sums)
+    ints = (column_sums, terms, rows)
 
     def stage(kernel: TaskKernel, work: int, first: int, count: int) -> Stage:
         numbers = (
             first, count, tiles, H, W, C, OH, OW, O, *geometry.padding, down, across, m, block, row, *steps, each,
-            units, panels,
+            units, panels, scratch, with_bias,
         )  # fmt: skip
         return Stage(kernel, work, floats, ints, numbers)
 
@@ -119,28 +121,29 @@ def weight_grad_program(
 
 (
     START, COUNT, TILES, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_TOP, PAD_LEFT, DOWN, ACROSS, M,
-    BLOCK, PIXEL_ROW, PIXEL_STEP, GRAD_STEP, SUM_STEP, UNITS, PANELS,
-) = range(8 * FIRST, 8 * FIRST + 8 * 21, 8)  # fmt: skip
+    BLOCK, PIXEL_ROW, PIXEL_STEP, GRAD_STEP, SUM_STEP, UNITS, PANELS, SCRATCH, WITH_BIAS,
+) = range(8 * FIRST, 8 * FIRST + 8 * 23, 8)  # fmt: skip
 """Where the numbers of the next three kernels lie: their first tile (or chunk) and how many, all tiles, the sizes of x
 and grad, padding, tiles of an image down and across, m, tiles of a block, elements from tile to tile of V, and from
-position to position of V, Y and S, units (tiles of x's channels) and panels."""
+position to position of V, Y and S, units (tiles of x's channels) and panels, elements of scratch per worker, 1 if the
+gradients are summed up."""
 
 
 @task_kernel
 def winograd_chunks(worker, workers, numbers, zero):
     """``S[ξ] = V[ξ]ᵀ @ Y[ξ]`` by chunks of tiles, which are dealt to the workers in turn.
 
-    Floats: ``x (N, H, W, C)``; ``zeros``, as many as a pixel has channels; ``grad (N, OH, OW, O)``; ``pixels (workers,
-    n·n, tiles, C)``, V, and ``grads (workers, n·n, panels, tiles, width)``, Y, scratch; ``sums (chunks, n·n, units,
-    panels, tile, width)``, written.
-    Ints: ``column_sums (chunks, panels, width)``, floats, written: the chunk's sum of ``grad``; ``addresses (workers,
-    n·n)``, scratch; ``terms (units · tile,)``, bytes from a pixel's beginning to each channel, the last ones repeating;
-    ``rows (tiles,)``, bytes from V's first tile to each.
+    Floats: ``x (N, H, W, C)``; ``scratches (workers, …)``; ``grad (N, OH, OW, O)``; ``pixels (workers, n·n, tiles,
+    C)``, V, and ``grads (workers, n·n, panels, tiles, width)``, Y, scratch; ``sums (chunks, n·n, units, panels, tile,
+    width)``, written.
+    Ints: ``column_sums (chunks, panels, width)``, floats, written: the chunk's sum of ``grad``, or zeros; ``terms
+    (units · tile,)``, bytes from a pixel's beginning to each channel, the last ones repeating; ``rows (tiles,)``, bytes
+    from V's first tile to each.
     """
     item = size_of(zero)
     positions = (get(numbers + M) + 2) * (get(numbers + M) + 2)
     units, panels, block = get(numbers + UNITS), get(numbers + PANELS), get(numbers + BLOCK)
-    addresses = get(numbers + 56) + worker * positions * 8
+    scratch = get(numbers + 8) + worker * get(numbers + SCRATCH) * item
     pixels = get(numbers + 24) + worker * positions * get(numbers + PIXEL_STEP) * item
     grads = get(numbers + 32) + worker * positions * get(numbers + GRAD_STEP) * item
     chunk_bytes = positions * get(numbers + SUM_STEP) * item
@@ -154,7 +157,7 @@ def winograd_chunks(worker, workers, numbers, zero):
         for first in range(tiles * chunk // CHUNKS, last, block):
             count = min(block, last - first)
             for t in range(count):
-                _transform_tile(first + t, t, numbers, addresses, pixels, grads, totals, zero)
+                _transform_tile(first + t, t, numbers, scratch, pixels, grads, totals, zero)
             x, next_grads = _first_seen(first + count, numbers, item)
             x_end, grads_end = _first_seen(min(last, first + count + block), numbers, item)
             x_bytes, grad_bytes = share(x, x_end, positions), share(next_grads, grads_end, positions)
@@ -172,7 +175,7 @@ def transform_tiles(worker, workers, numbers, zero):
     of a chunk, written by the first block and added to by the others.
     """
     start, count, panels = get(numbers + START), get(numbers + COUNT), get(numbers + PANELS)
-    addresses = get(numbers + 56) + worker * (get(numbers + M) + 2) * (get(numbers + M) + 2) * 8
+    scratch = get(numbers + 8) + worker * get(numbers + SCRATCH) * size_of(zero)
     low, high = portion(worker, workers, CHUNKS)
     for task in range(low, high):
         totals = get(numbers + 48) + task * panels * PANEL_BYTES
@@ -180,7 +183,7 @@ def transform_tiles(worker, workers, numbers, zero):
             zero_bytes(totals, panels * PANEL_BYTES)
         for first in range(task * TASK, count, STRIP):
             for t in range(first, min(first + TASK, count)):
-                _transform_tile(start + t, t, numbers, addresses, get(numbers + 24), get(numbers + 32), totals, zero)
+                _transform_tile(start + t, t, numbers, scratch, get(numbers + 24), get(numbers + 32), totals, zero)
 
 
 @task_kernel
@@ -217,39 +220,38 @@ def _first_seen(tile, numbers, item):
 
 
 @helper
-def _transform_tile(tile, t, numbers, addresses, pixels, grads, totals, zero):
-    """V of the patch that a tile sees, zeros outside the image; Y, as rows of panels, and the sum of its gradients."""
+def _transform_tile(tile, t, numbers, scratch, pixels, grads, totals, zero):
+    """V of the patch that a tile sees; Y, as rows of panels, and the sum of its gradients."""
     item = size_of(zero)
     C, O, m = get(numbers + CHANNELS), get(numbers + FILTERS), get(numbers + M)
     across, panels = get(numbers + ACROSS), get(numbers + PANELS)
     image, place = tile // (get(numbers + DOWN) * across), tile % (get(numbers + DOWN) * across)
     top, left = place // across * m, place % across * m
-    H, W = get(numbers + HEIGHT), get(numbers + WIDTH)
-    source, zeros = get(numbers) + image * H * W * C * item, get(numbers + 8)
+    H, W, pixel, vectors = get(numbers + HEIGHT), get(numbers + WIDTH), C * item, C * item // VECTOR_BYTES
     above, before = top - get(numbers + PAD_TOP), left - get(numbers + PAD_LEFT)
-    find_square(source, above, before, m + 2, H, W, C * item, zeros, addresses)
+    source, line = see_square(get(numbers) + image * H * W * pixel, H, W, pixel, above, before, m + 2, scratch)
     target, step = pixels + t * get(numbers + PIXEL_ROW) * item, get(numbers + PIXEL_STEP) * item
     if m == 4:
-        transform_input(4, addresses, C * item // VECTOR_BYTES, target, step, zero)
+        transform_input(4, source, line, pixel, vectors, target, step, zero)
     else:
-        transform_input(2, addresses, C * item // VECTOR_BYTES, target, step, zero)
-    H, W = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH)
-    source, width = get(numbers + 16) + image * H * W * O * item, PANEL_BYTES // item
-    find_square(source, top, left, m, H, W, O * item, zeros, addresses)
-    for i in range(min(m, H - top)):
-        row = source + ((top + i) * W + left) * O * item
-        for panel in range(panels):
-            begin = panel * PANEL_BYTES
-            add_rows(row + begin, O * item, O - panel * width, min(m, W - left), totals + begin, zero)
+        transform_input(2, source, line, pixel, vectors, target, step, zero)
+    H, W, pixel, width = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH), O * item, PANEL_BYTES // item
+    source, line = see_square(get(numbers + 16) + image * H * W * pixel, H, W, pixel, top, left, m, scratch)
+    if get(numbers + WITH_BIAS):
+        for i in range(m):
+            for panel in range(panels):
+                begin = panel * PANEL_BYTES
+                add_rows(source + i * line + begin, pixel, O - panel * width, m, totals + begin, zero)
     step = get(numbers + GRAD_STEP) * item
     for vector in range(O * item // VECTOR_BYTES):
         panel, side = vector // VECTORS, vector % VECTORS
         row = VECTOR_BYTES if O - panel * width <= width // VECTORS else PANEL_BYTES
         target = grads + panel * get(numbers + BLOCK) * PANEL_BYTES + t * row + side * VECTOR_BYTES
+        begin = source + vector * VECTOR_BYTES
         if m == 4:
-            transform_grad(4, addresses, vector * VECTOR_BYTES, target, step, zero)
+            transform_grad(4, begin, line, pixel, target, step, zero)
         else:
-            transform_grad(2, addresses, vector * VECTOR_BYTES, target, step, zero)
+            transform_grad(2, begin, line, pixel, target, step, zero)
 
 
 @inlined
@@ -257,12 +259,12 @@ def _add_products(position, low, high, first, count, numbers, pixels, grads, sum
     """Add the outer products of ``count`` tiles of a block to the units ``low`` to ``high`` of a position's sums."""
     item = size_of(zero)
     O, panels, width = get(numbers + FILTERS), get(numbers + PANELS), PANEL_BYTES // item
-    rows = get(numbers + 72)
+    rows = get(numbers + 64)
     origin = pixels + (position * get(numbers + PIXEL_STEP) + first * get(numbers + PIXEL_ROW)) * item
     begin = grads + position * get(numbers + GRAD_STEP) * item
     tile = sums + position * get(numbers + SUM_STEP) * item + low * panels * OUTER_ROWS * PANEL_BYTES
     for unit in range(low, high):
-        offsets = get(numbers + 64) + unit * OUTER_ROWS * 8
+        offsets = get(numbers + 56) + unit * OUTER_ROWS * 8
         for panel in range(panels):
             right = begin + panel * get(numbers + BLOCK) * PANEL_BYTES
             if O - panel * width > width // VECTORS:
