@@ -32,8 +32,8 @@ NEEDED_LATER: dict[str, tuple[str, ...]] = {
         *("_outer.sum_rows", "_outer.outer_products", "_outer.sum_chunks", "optim.adam_steps"),
     ),
     "conv_winograd.transform_filters": (
-        *("conv_winograd.winograd_products", "conv_winograd_weight.finish_weight_grad"),
-        "conv_winograd_weight.winograd_chunks",
+        *("conv_winograd.winograd_products", "conv_winograd_weight.transform_tiles"),
+        *("conv_winograd_weight.winograd_outer_products", "conv_winograd_weight.finish_weight_grad"),
     ),
     "max_pool.max_rows": ("max_pool.spread_rows",),
     "average_pool.average_rows": ("average_pool.spread_averages",),
