@@ -254,6 +254,24 @@ def test_choice_is_explained() -> None:
     assert conv.choose(*names["winograd F(4x4)"], allow_large_tiles=False).name == "winograd F(2x2)"
 
 
+def test_few_channels_need_narrow_vectors_and_many_tiles() -> None:
+    conv = kernels.conv
+    geometry = conv.Geometry((1, 1), (1, 1))
+
+    def chosen(kind: str, images: int, channels: int, filters: int) -> str:
+        shapes = (images, 16, 16, channels), (filters, 3, 3, channels)
+        return conv.choose(kind, *shapes, geometry, np.float32).name
+
+    narrow = conv.lanes(np.float32) < 16
+    few = "winograd F(2x2)" if narrow else "sliding"
+    assert chosen("forward", 16, 16, 16) == chosen("input_grad", 16, 16, 16) == few
+    assert chosen("forward", 15, 16, 16) == ("direct" if narrow else "sliding")
+    assert chosen("forward", 2, 32, 32) == "winograd F(2x2)"
+    assert chosen("weight_grad", 128, 32, 32) == ("winograd F(2x2)" if narrow else "direct")
+    assert chosen("weight_grad", 128, 16, 16) == ("direct" if narrow else "sliding")
+    assert chosen("weight_grad", 128, 32, 64) == "winograd F(4x4)"
+
+
 @pytest.mark.parametrize("m", [2, 4])
 def test_winograd_matrices(m: int) -> None:
     """Aᵀ [(G w) ⊙ (Bᵀ d)] slides a filter of 3 taps over m + 2 inputs, exactly."""

@@ -29,6 +29,7 @@ CASES = {
     "grouped": (Case(2, (9, 9), 32, 32, (3, 3), padding=(1, 1), groups=4), None, 2.0),
     "many channels": (Case(2, (4, 4), 256, 256, (3, 3), padding=(1, 1)), None, 2.0),
     "winograd F(2x2)": (SAME._replace(channels=32, filters=32), "winograd F(2x2)", 2.0),
+    "winograd F(2x2), 16 channels": (SAME._replace(channels=16, filters=16), "winograd F(2x2)", 2.0),
     "winograd F(2x2) shared": (SAME._replace(channels=32, filters=32), "winograd F(2x2) shared", 2.0),
     "winograd F(4x4)": (SAME, "winograd F(4x4)", 5.0),
     "winograd F(4x4) shared": (SAME, "winograd F(4x4) shared", 5.0),

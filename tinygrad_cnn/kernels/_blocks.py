@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._addresses import copy_bytes, get, prefetch, put, size_of, zero_bytes
+from ._addresses import copy_bytes, get, prefetch, size_of, zero_bytes
 from ._jit import helper
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -295,8 +295,10 @@ def copy_window(image, H, W, pixel, top, left, height, width, target):
 
 @helper
 def see_square(image, H, W, pixel, top, left, side, patch):
-    """Where side x side pixels of an image begin, and the bytes from row to row: in the image, or in ``patch``, to which
-    they are copied where some lie outside. Arguments as in `copy_window`."""
+    """Where side x side pixels of an image begin, and the bytes from row to row.
+
+    That is in the image, or in ``patch``, to which they are copied if some lie outside. Arguments as in `copy_window`.
+    """
     if top >= 0 and left >= 0 and top + side <= H and left + side <= W:
         return image + (top * W + left) * pixel, W * pixel
     copy_window(image, H, W, pixel, top, left, side, side, patch)

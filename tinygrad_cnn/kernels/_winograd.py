@@ -49,9 +49,9 @@ would lie multiples of 2 KB apart, and an L1 cache has room for few such lines (
 channels a tenth to a sixth of its time, weight gradients of 64 and 128 channels a seventh."""
 
 OWN_BYTES = 5 * 1024 * VECTOR_BYTES
-"""Bytes of transformed tiles that a worker's own block has, if it is not to be too small: with filters, products or sums
-they stay in the L2 cache, of 512 KB with AVX2 and from 1 MB on with AVX-512. Twice as many take Zen 3 1.05 times as long
-for 64→64 @32 by F(4x4), and 1.2 times for the weight gradient of 32→32 @16 by F(2x2)."""
+"""Bytes of transformed tiles that a worker's own block has, if it is not to be too small: with filters, products or
+sums they stay in the L2 cache, of 512 KB with AVX2 and from 1 MB on with AVX-512. With twice as many, Zen 3 takes 1.05
+times as long for 64→64 @32 by F(4x4), and 1.2 times for the weight gradient of 32→32 @16 by F(2x2)."""
 
 Matrix = list[list[Fraction]]
 
