@@ -131,14 +131,14 @@ def _choose_winograd(
     2 cores of Zen 3:
 
         channels       images   tiles of 4x4   other   F(2x2)
-        16→16  @8          32            128    0.08     0.10
-        16→16  @32          4            256    0.15     0.14
-        16→16  @32        128          8,192     4.8      4.4
-        16→32  @32         64          4,096     4.7      3.7
+        16→16  @8          32            128    0.081   0.084
+        16→16  @32          4            256    0.23     0.18
+        16→16  @32        128          8,192     5.0      4.4
+        16→32  @32         64          4,096     7.2      5.1
 
-    The weight gradient needs twice the filters, because its sums are as many as Winograd's filters. For 128 images of
-    16x16, 16→16 takes the same Zen 3 2.7 by F(2x2) and 2.6 by the direct tiles, 32→32 3.7 and 5.0; but Sapphire Rapids,
-    with AVX-512, takes 2.9 and 2.3 for 32→32.
+    The weight gradient needs twice the filters, because its sums are as many as Winograd's filters. The same Zen 3
+    takes 5.2 by the direct tiles and 4.9 by F(2x2) for 128 images of 16→16 @32, but 0.39 and 0.46 for 8; 5.2 and 3.8
+    for 128 of 32→32 @16, for which Sapphire Rapids, with AVX-512, takes 2.3 and 2.9.
     """
     channels, filters = x_shape[3], weight_shape[0]
     fewest, most = min(channels, filters), max(channels, filters)
