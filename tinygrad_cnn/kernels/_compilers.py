@@ -4,7 +4,7 @@ Numba compiles one function at a time, under one lock, so threads would not help
 empty cache compiles some twenty kernels. Where this process finds one of them missing, `NEEDED_LATER` names those that
 a training step misses after it. *Helpers*, processes that do nothing else, compile them, the last one first, while this
 process compiles those that it has come to: both meet in the middle. On two cores the first step of the lecture's
-network takes 17 to 19 s instead of 28. What a helper has compiled is found in the cache on disk, like everything
+network takes 15 to 17 s instead of 27. What a helper has compiled is found in the cache on disk, like everything
 compiled by another process.
 
 A helper that can't be started, fails or is killed is no error: the kernel is compiled here then. Helpers end when they

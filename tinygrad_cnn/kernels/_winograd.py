@@ -34,8 +34,10 @@ from typing import Any
 
 from numba import types
 
+from ._addresses import size_of
+from ._blocks import see_square
 from ._emitter import VECTOR_BYTES, Emitter, intrinsic
-from ._jit import helper
+from ._jit import helper, inlined
 
 POINTS: dict[int, list[Fraction]] = {
     2: [Fraction(p) for p in (0, 1, -1)],
@@ -154,6 +156,13 @@ def _columns(emit: Emitter, side: int, first: Any, row_step: Any, column_step: A
 
 
 @helper
+def tile_at(tile, down, across, m):
+    """(image, row, column) of a tile's first output pixel; an image has ``down · across`` tiles."""
+    image, place = tile // (down * across), tile % (down * across)
+    return image, place // across * m, place % across * m
+
+
+@helper
 def new_row(tile, down, across, m, margin, height):
     """The first row of pixels, counted through all images, that no tile in the rows of tiles before this one's sees.
 
@@ -216,6 +225,20 @@ def transform_input(
         return context.get_dummy_value()
 
     return types.void(m, source, row_step, pixel_step, vectors, target, target_step, zero), generate
+
+
+@inlined
+def transform_window(m, image, H, W, channels, top, left, patch, target, target_step, zero):
+    """`transform_input` of the patch of an image (H, W) that begins in row ``top`` and column ``left``.
+
+    Where it reaches beyond the image there are zeros; it is copied to ``patch`` then, (n, n, channels).
+    """
+    pixel = channels * size_of(zero)
+    source, line = see_square(image, H, W, pixel, top, left, m + 2, patch)
+    if m == 4:
+        transform_input(4, source, line, pixel, pixel // VECTOR_BYTES, target, target_step, zero)
+    else:
+        transform_input(2, source, line, pixel, pixel // VECTOR_BYTES, target, target_step, zero)
 
 
 @intrinsic(prefer_literal=True)

@@ -150,7 +150,7 @@ def _choose_winograd(
     if allow_large_tiles and tiles >= 64 and fewest >= 32 and most >= 64:
         m, reason = 4, "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9"
     elif tiles >= (32 if fewest >= 32 else 256):
-        m, reason = 2, "3x3, stride 1, enough channels and tiles: 4 multiplications instead of 9"
+        m, reason = 2, f"3x3, stride 1, {least} channels or more: 4 multiplications instead of 9"
     else:
         return None
     name, numbers = f"winograd F({m}x{m})", (m + 2) ** 2 * channels * filters

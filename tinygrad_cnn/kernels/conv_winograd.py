@@ -29,13 +29,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._addresses import copy_bytes, get, put, size_of
-from ._blocks import MOST_FETCHED, claim, fetch, see_square, share
+from ._blocks import MOST_FETCHED, claim, fetch, share
 from ._dot import PANEL_BYTES, spread_bias
 from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
 from ._jit import helper, inlined
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
-from ._winograd import GAP, OWN_BYTES, new_row, transform_filter, transform_input, transform_output
+from ._winograd import GAP, OWN_BYTES, new_row, tile_at, transform_filter, transform_output, transform_window
 from ._workspace import BIAS, LEFT, OUT, RIGHT, Carver, product, round_up
 from .conv_winograd_weight import weight_grad_program
 
@@ -344,12 +344,10 @@ def _first_seen(tile, numbers, item):
     return get(numbers) + row * line * item
 
 
-@helper
+@inlined
 def _tile_at(tile, numbers):
-    """(image, row, column) of a tile's first output pixel."""
-    across, m = get(numbers + ACROSS), get(numbers + M)
-    image, place = tile // (get(numbers + DOWN) * across), tile % (get(numbers + DOWN) * across)
-    return image, place // across * m, place % across * m
+    """Where a tile is: see `tile_at`."""
+    return tile_at(tile, get(numbers + DOWN), get(numbers + ACROSS), get(numbers + M))
 
 
 @inlined
@@ -358,14 +356,9 @@ def _transform_patch(place, t, numbers, scratch, patches, zero):
     item = size_of(zero)
     image, row, column = place
     H, W, channels, m = get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS), get(numbers + M)
-    pixel, vectors = channels * item, channels * item // VECTOR_BYTES
-    top, left = row - get(numbers + PAD_TOP), column - get(numbers + PAD_LEFT)
-    source, line = see_square(get(numbers) + image * H * W * pixel, H, W, pixel, top, left, m + 2, scratch)
+    source, top, left = image * H * W * channels * item, row - get(numbers + PAD_TOP), column - get(numbers + PAD_LEFT)
     target, step = patches + t * get(numbers + PATCH_ROW) * item, get(numbers + PATCH_STEP) * item
-    if m == 4:
-        transform_input(4, source, line, pixel, vectors, target, step, zero)
-    else:
-        transform_input(2, source, line, pixel, vectors, target, step, zero)
+    transform_window(m, get(numbers) + source, H, W, channels, top, left, scratch, target, step, zero)
 
 
 @inlined

@@ -36,7 +36,7 @@ from ._jit import helper, inlined
 from ._outer import CHUNKS, place_columns
 from ._simd import OUTER_ROWS, outer_tile
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
-from ._winograd import GAP, OWN_BYTES, new_row, transform_grad, transform_input, transform_sums
+from ._winograd import GAP, OWN_BYTES, new_row, tile_at, transform_grad, transform_sums, transform_window
 from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver
 
 SHARED_BYTES = 512 * 1024
@@ -221,20 +221,15 @@ def _first_seen(tile, numbers, item):
 
 @helper
 def _transform_tile(tile, t, numbers, scratch, pixels, grads, totals, zero):
-    """V of the patch that a tile sees; Y, as rows of panels, and the sum of its gradients."""
+    """V of the patch that a tile sees; Y, as rows of panels; and, if it is wanted, the sum of its gradients."""
     item = size_of(zero)
     C, O, m = get(numbers + CHANNELS), get(numbers + FILTERS), get(numbers + M)
-    across, panels = get(numbers + ACROSS), get(numbers + PANELS)
-    image, place = tile // (get(numbers + DOWN) * across), tile % (get(numbers + DOWN) * across)
-    top, left = place // across * m, place % across * m
-    H, W, pixel, vectors = get(numbers + HEIGHT), get(numbers + WIDTH), C * item, C * item // VECTOR_BYTES
-    above, before = top - get(numbers + PAD_TOP), left - get(numbers + PAD_LEFT)
-    source, line = see_square(get(numbers) + image * H * W * pixel, H, W, pixel, above, before, m + 2, scratch)
+    panels = get(numbers + PANELS)
+    image, top, left = tile_at(tile, get(numbers + DOWN), get(numbers + ACROSS), m)
+    H, W = get(numbers + HEIGHT), get(numbers + WIDTH)
+    x, above, before = image * H * W * C * item, top - get(numbers + PAD_TOP), left - get(numbers + PAD_LEFT)
     target, step = pixels + t * get(numbers + PIXEL_ROW) * item, get(numbers + PIXEL_STEP) * item
-    if m == 4:
-        transform_input(4, source, line, pixel, vectors, target, step, zero)
-    else:
-        transform_input(2, source, line, pixel, vectors, target, step, zero)
+    transform_window(m, get(numbers) + x, H, W, C, above, before, scratch, target, step, zero)
     H, W, pixel, width = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH), O * item, PANEL_BYTES // item
     source, line = see_square(get(numbers + 16) + image * H * W * pixel, H, W, pixel, top, left, m, scratch)
     if get(numbers + WITH_BIAS):
