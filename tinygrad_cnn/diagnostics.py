@@ -99,8 +99,9 @@ def _threads(report: Report) -> None:
 
 def _launch_parallel_kernel() -> None:
     """Numba settles on a threading layer when the first parallel loop runs."""
-    x = np.zeros(1, np.float32)
-    kernels.elementwise.relu(x, np.empty_like(x))
+    size = 1 << 16
+    x = np.zeros(size, np.float32)
+    kernels.elementwise.prepare("relu", size, x.dtype)(x, np.empty_like(x))
 
 
 def _blas(report: Report) -> None:

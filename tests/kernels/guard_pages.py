@@ -84,8 +84,8 @@ def run_relu(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> 
     size = int(rng.integers(1, 100))
     x, out = guarded({"x": (size,), "out": (size,)}, dtype, at_end, seed).values()
     bits = Guarded((-(-size // 8),), np.uint8, at_end).array
-    kernels.elementwise.relu_with_bits(x, out, bits)
-    kernels.elementwise.where_bits(x, bits, out)
+    kernels.elementwise.prepare("relu_with_bits", size, x.dtype)(x, out, bits)
+    kernels.elementwise.prepare("where_bits", size, x.dtype)(x, bits, out)
 
 
 def run_batch_norm(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:

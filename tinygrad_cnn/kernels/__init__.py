@@ -1,9 +1,8 @@
 """The heavy loops: Numba kernels over plain NumPy arrays that know nothing of Tensors.
 
-One module per family, called as ``kernels.elementwise.relu(...)`` or, where all that depends on shapes is worked out
-first, ``kernels.layout.prepare(...)(x, out)``. The package is lazy (PEP 562): Numba, which takes
-0.3 s to import, is loaded when the first kernel module is touched, so ``import tinygrad_cnn`` stays quick and a
-program that never convolves never pays.
+One module per family, called as ``kernels.layout.prepare(...)(x, out)``: all that depends on shapes is worked out first.
+The package is lazy (PEP 562): Numba, which takes 0.3 s to import, is loaded when the first kernel module is touched, so
+``import tinygrad_cnn`` stays quick and a program that never convolves never pays.
 
 The contract of every kernel: input arrays first, then integers, then output arrays; the caller allocates, the kernel
 writes every element of its outputs, allocates nothing and raises nothing. Arrays are C-contiguous and aligned, those

@@ -55,7 +55,7 @@ def add_to(total: Array, array: Array) -> None:
         if views is not None:
             from . import elementwise
 
-            elementwise.add.run(size, *views, views[0])
+            elementwise.prepare("add", size, total.dtype)(*views, views[0])
             return
     np.add(total, array, total)
 

@@ -1,90 +1,150 @@
 """Elementwise loops that networks spend time in: sums, ReLU and its gradient, and the product with a dropout mask.
 
-All arrays are flat views (n,) of one memory order; the threads share the elements. Both sides of a choice are loaded
+All arrays are flat views (n,) of one memory order; the workers share the elements. Both sides of a choice are loaded
 before it is made, so that the compiler can turn it into a vector select.
 """
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
-from numba import prange
 
-from ._addresses import address
+from ._addresses import cast, elements, get, get_real, size_of
 from ._bits import WORD, keep_words, relu_words
-from ._jit import helper, kernel
+from ._jit import get_num_threads, helper
+from ._tasks import FIRST, At, Program, Stage, TaskKernel, task_kernel
 
-CHUNK = 256 * WORD
-"""Elements that a thread takes at a time where each has a bit: whole bytes of bits, so no two threads write one."""
+CHUNK = 16 * WORD
+"""Elements that belong to one worker: whole cache lines of everything, also of the bits that are kept of each."""
 
 
-@kernel
-def add(a, b, out):
-    """``out = a + b``."""
-    for i in prange(out.size):
+def prepare(name: str, size: int, dtype: np.dtype[Any], *numbers: float) -> Program:
+    """What computes ``size`` elements, on as many threads as there are now.
+
+    Args:
+        name: Of what is computed.
+        size: n, the number of elements.
+        dtype: float32 or float64.
+        *numbers: ``scale``, for "scale_where".
+
+    Returns:
+        "add":            ``run(a, b, out)``: ``out = a + b``, which may be written over either.
+        "relu":           ``run(x, out)``: ``out = max(x, 0)``; NaN stays NaN, because it is not ``<= 0``.
+        "relu_grad":      ``run(grad, y, out)``: ``out = grad`` where ``y`` (ReLU's output or input) is not ``<= 0``,
+                          else 0; ``out`` may be ``grad``.
+        "relu_with_bits": ``run(x, out, bits)``: "relu", and bit ``i % 8`` of ``bits[i // 8]``, (⌈n / 8⌉,) uint8, is 1
+                          where ``x[i]`` is not ``<= 0``.
+        "where_bits":     ``run(grad, bits, out)``: ``out = grad`` where the bit is 1, else 0; ``out`` may be ``grad``.
+        "scale_where":    ``run(x, mask, out)``: ``out = x·(mask·scale)`` for a uint8 mask of zeros and ones; as in
+                          PyTorch, 0·NaN is NaN and 0·(−1) is −0.
+    """
+    return _prepare(name, size, dtype, numbers, get_num_threads())
+
+
+@functools.lru_cache(maxsize=512)
+def _prepare(name: str, size: int, dtype: np.dtype[Any], numbers: tuple[float, ...], threads: int) -> Program:
+    kernel, operands, writes = _KERNELS[name]
+    stage = Stage(kernel, size, tuple(map(At, range(operands))), (), (size, *numbers))
+    return Program(dtype, threads, [stage], 0, writes)
+
+
+SIZE, SCALE = range(8 * FIRST, 8 * (FIRST + 2), 8)
+"""Where the numbers of the task kernels lie. Their floats are the arrays that `prepare` names, in that order."""
+
+
+@helper
+def _share(worker, workers, numbers):
+    """Which elements are a worker's: (the first, how many)."""
+    size = get(numbers + SIZE)
+    chunks = (size + CHUNK - 1) // CHUNK
+    begin = chunks * worker // workers * CHUNK
+    return begin, min(chunks * (worker + 1) // workers * CHUNK, size) - begin
+
+
+@task_kernel
+def add(worker, workers, numbers, zero):
+    """``out = a + b``. Floats: a, b, out. Numbers: n."""
+    begin, count = _share(worker, workers, numbers)
+    a, b = elements(get(numbers), begin, count, zero), elements(get(numbers + 8), begin, count, zero)
+    out = elements(get(numbers + 16), begin, count, zero)
+    for i in range(count):
         out[i] = a[i] + b[i]
 
 
-@kernel
-def relu(x, out):
-    """``out = max(x, 0)``; NaN stays NaN, because it is not ``<= 0``."""
-    zero = out.dtype.type(0)
-    for i in prange(out.size):
+@task_kernel
+def relu(worker, workers, numbers, zero):
+    """``out = max(x, 0)``. Floats: x, out. Numbers: n."""
+    begin, count = _share(worker, workers, numbers)
+    x, out = elements(get(numbers), begin, count, zero), elements(get(numbers + 8), begin, count, zero)
+    for i in range(count):
         value = x[i]
         out[i] = zero if value <= zero else value
 
 
-@kernel
-def relu_grad(grad, y, out):
-    """``out = grad`` where ``y`` (ReLU's output or input) is not ``<= 0``, else 0."""
-    zero = out.dtype.type(0)
-    for i in prange(out.size):
+@task_kernel
+def relu_grad(worker, workers, numbers, zero):
+    """``out = grad`` where ``y`` is not ``<= 0``, else 0. Floats: grad, y, out. Numbers: n."""
+    begin, count = _share(worker, workers, numbers)
+    grad, y = elements(get(numbers), begin, count, zero), elements(get(numbers + 8), begin, count, zero)
+    out = elements(get(numbers + 16), begin, count, zero)
+    for i in range(count):
         value = grad[i]
         out[i] = zero if y[i] <= zero else value
 
 
-@kernel
-def relu_with_bits(x, out, bits):
-    """``out = max(x, 0)``, and bit ``i % 8`` of ``bits[i // 8]`` is 1 where ``x[i]`` is not ``<= 0``.
-
-    Args:
-        x: (n,).
-        out: (n,), written.
-        bits: (⌈n / 8⌉,) uint8, written.
-    """
-    zero, item = out.dtype.type(0), out.itemsize
-    for chunk in prange(-(-x.size // CHUNK)):
-        first = chunk * CHUNK
-        words = min(CHUNK, x.size - first) // WORD
-        relu_words(address(x) + first * item, address(out) + first * item, address(bits) + first // 8, words, zero)
-        for i in range(first + words * WORD, min(first + CHUNK, x.size)):
-            value = x[i]
-            passes = not value <= zero
-            out[i] = value if passes else zero
-            _put_bit(bits, i, passes)
+@task_kernel
+def relu_with_bits(worker, workers, numbers, zero):
+    """`relu`, and a bit of each element. Floats: x, out; bits, uint8. Numbers: n."""
+    begin, count = _share(worker, workers, numbers)
+    item, words = size_of(zero), count // WORD
+    x, out, bits = get(numbers) + begin * item, get(numbers + 8) + begin * item, get(numbers + 16) + begin // 8
+    relu_words(x, out, bits, words, zero)
+    done = words * WORD
+    rest = elements(x, done, count - done, zero)
+    results = elements(out, done, count - done, zero)
+    places = elements(bits, done // 8, (count - done + 7) // 8, np.uint8(0))
+    for i in range(count - done):
+        value = rest[i]
+        passes = not value <= zero
+        results[i] = value if passes else zero
+        before = places[i // 8] if i % 8 else np.uint8(0)  # the bits after this one become 0
+        places[i // 8] = np.uint8(before | (np.uint8(passes) << np.uint8(i % 8)))
 
 
-@kernel
-def where_bits(grad, bits, out):
-    """``out = grad`` where the bit of ``relu_with_bits`` is 1, else 0; ``out`` may be ``grad``."""
-    zero, item = out.dtype.type(0), out.itemsize
-    for chunk in prange(-(-grad.size // CHUNK)):
-        first = chunk * CHUNK
-        words = min(CHUNK, grad.size - first) // WORD
-        keep_words(address(grad) + first * item, address(bits) + first // 8, address(out) + first * item, words, zero)
-        for i in range(first + words * WORD, min(first + CHUNK, grad.size)):
-            out[i] = grad[i] if bits[i // 8] >> (i % 8) & 1 else zero
+@task_kernel
+def where_bits(worker, workers, numbers, zero):
+    """``out = grad`` where the bit is 1, else 0. Floats: grad; bits, uint8; out. Numbers: n."""
+    begin, count = _share(worker, workers, numbers)
+    item, words = size_of(zero), count // WORD
+    grad, bits, out = get(numbers) + begin * item, get(numbers + 8) + begin // 8, get(numbers + 16) + begin * item
+    keep_words(grad, bits, out, words, zero)
+    done = words * WORD
+    rest = elements(grad, done, count - done, zero)
+    results = elements(out, done, count - done, zero)
+    places = elements(bits, done // 8, (count - done + 7) // 8, np.uint8(0))
+    for i in range(count - done):
+        results[i] = rest[i] if places[i // 8] >> (i % 8) & 1 else zero
 
 
-@helper
-def _put_bit(bits, i, bit):
-    """Write bit number i; the bits after it in its byte become 0."""
-    before = bits[i // 8] if i % 8 else np.uint8(0)
-    bits[i // 8] = np.uint8(before | (np.uint8(bit) << np.uint8(i % 8)))
+@task_kernel
+def scale_where(worker, workers, numbers, zero):
+    """``out = x·(mask·scale)``. Floats: x; mask, uint8; out. Numbers: n, scale."""
+    begin, count = _share(worker, workers, numbers)
+    x, out = elements(get(numbers), begin, count, zero), elements(get(numbers + 16), begin, count, zero)
+    mask = elements(get(numbers + 8), begin, count, np.uint8(0))
+    factor = cast(get_real(numbers + SCALE), zero)
+    for i in range(count):
+        out[i] = x[i] * (cast(mask[i], zero) * factor)
 
 
-@kernel
-def scale_where(x, mask, scale, out):
-    """``out = x·(mask·scale)`` for a uint8 mask of zeros and ones: as in PyTorch, 0·NaN is NaN and 0·(−1) is −0."""
-    factor = out.dtype.type(scale)
-    for i in prange(out.size):
-        out[i] = x[i] * (out.dtype.type(mask[i]) * factor)
+_KERNELS: dict[str, tuple[TaskKernel, int, tuple[int, ...]]] = {
+    "add": (add, 3, (2,)),
+    "relu": (relu, 2, (1,)),
+    "relu_grad": (relu_grad, 3, (2,)),
+    "relu_with_bits": (relu_with_bits, 3, (1, 2)),
+    "where_bits": (where_bits, 3, (2,)),
+    "scale_where": (scale_where, 3, (2,)),
+}
+"""By name: the kernel, how many operands it has, and which of them it writes."""

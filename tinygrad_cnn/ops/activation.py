@@ -33,7 +33,7 @@ class ReLU(Op):
             out = buffers.empty_like(x)
             views = flat_views(out, x)
             if views is not None:
-                kernels.elementwise.relu.run(x.size, views[1], views[0])
+                kernels.elementwise.prepare("relu", x.size, x.dtype)(views[1], views[0])
                 return out
         return np.maximum(x, x.dtype.type(0))
 
@@ -56,7 +56,7 @@ class ReLUGrad(Op):
             result = grad if self.in_place else buffers.empty_like(out)
             views = flat_views(result, grad, out)
             if views is not None:
-                kernels.elementwise.relu_grad.run(grad.size, views[1], views[2], views[0])
+                kernels.elementwise.prepare("relu_grad", grad.size, grad.dtype)(views[1], views[2], views[0])
                 return result
         return np.where(out <= 0, grad.dtype.type(0), grad)
 
@@ -77,7 +77,7 @@ class ReLUWithBits(ReLU):
         turned = x.transpose(self.order)
         out, bits = buffers.empty(turned.shape, x.dtype), buffers.empty((-(-x.size // 8),), np.dtype(np.uint8))
         result = out.transpose(inverse(self.order))
-        kernels.elementwise.relu_with_bits.run(x.size, turned.reshape(-1), out.reshape(-1), bits)
+        kernels.elementwise.prepare("relu_with_bits", x.size, x.dtype)(turned, out, bits)
         return result, bits
 
     def backward(self, grad: Tensor, *bits: Any) -> tuple[Tensor]:
@@ -112,7 +112,7 @@ class WhereBits(Op):
         else:
             out = turned if self.in_place else buffers.empty(turned.shape, grad.dtype)
         result = out.transpose(inverse(self.order))
-        kernels.elementwise.where_bits.run(grad.size, turned.reshape(-1), bits, out.reshape(-1))
+        kernels.elementwise.prepare("where_bits", grad.size, grad.dtype)(turned, bits, out)
         return result
 
     def backward(self, upstream: Tensor, bits: Tensor) -> tuple[Tensor | None, ...]:

@@ -34,7 +34,7 @@ class Dropout(Op):
         if views is None:  # x or mask lies in memory in another order
             np.multiply(x, mask * x.dtype.type(self.scale), out=out)
         else:
-            kernels.elementwise.scale_where.run(x.size, views[1], views[2], self.scale, views[0])
+            kernels.elementwise.prepare("scale_where", x.size, x.dtype, self.scale)(views[1], views[2], views[0])
         return out
 
     def backward(self, grad: Tensor, mask: Tensor) -> tuple[Tensor | None, ...]:
