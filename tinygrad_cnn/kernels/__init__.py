@@ -1,6 +1,6 @@
 """The heavy loops: Numba kernels over plain NumPy arrays that know nothing of Tensors.
 
-One module per family, called as ``kernels.layout.prepare(...)(x, out)``: all that depends on shapes is worked out first.
+One module per family, called as ``kernels.layout.prepare(...)(x, out)``: what depends on shapes is worked out first.
 The package is lazy (PEP 562): Numba, which takes 0.3 s to import, is loaded when the first kernel module is touched, so
 ``import tinygrad_cnn`` stays quick and a program that never convolves never pays.
 

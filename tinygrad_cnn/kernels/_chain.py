@@ -1,10 +1,10 @@
 """Many programs as one: what a network computes, recorded once and then run in a single call.
 
 Between two layers' kernels lies the Python of a layer: checks, allocation, an operation, a launch. With one image that
-is most of the time. A `Recording` listens while the layers run once: every program reports its operands, and where each
-lies says what it is: the input, a parameter, or what an earlier program wrote. From that follows one program with the
-stages of all. The intermediate results lie in its workspace, planned so that those which are needed at different times
-share memory.
+is most of the time. A `Recording` listens while the layers run once: every program reports its operands, and what each
+is follows from where it lies: an input, a constant such as a parameter, or memory that an earlier program wrote. That
+gives a program with the stages of all, or one for forward and one for backward. The intermediate results lie on a
+*tape*, planned so that those which are needed at different times share memory.
 
 The kernels are the same, and so are the bits. An operand of unknown origin (NumPy computed it) ends the recording
 without a program.
@@ -12,158 +12,322 @@ without a program.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._tasks import NOWHERE, OUT, WORKSPACE, At, Program, Stage, TaskKernel
-from ._workspace import LEFT, round_up
+from ._tasks import NOWHERE, OPERANDS, WORKSPACE, At, Program, Stage, TaskKernel
+from ._workspace import round_up
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+TAPE, SCRATCH, RESULT, GRADIENTS, SEED, INPUT = range(6)
+"""The operands of a joint program: intermediate results; memory that one stage leaves to the next; what is computed;
+the gradients by inputs and constants; the gradient that backward begins with; from `INPUT` on the inputs."""
+
+MOST_INPUTS = OPERANDS - INPUT
 
 ALIGNMENT = 64
 """Intermediate results begin on a cache line."""
 
 
 class _Span(NamedTuple):
-    """Bytes in memory and what they are: `LEFT`, the input; a parameter; or the number of an intermediate result."""
+    """Bytes in memory that were there before, and what they are: an operand, or a constant."""
 
     begin: int
     end: int
-    meaning: At | Array | int
+    meaning: At | Array
 
 
 class _Intermediate:
-    """What one program writes and others read, and when: numbers of programs."""
+    """Memory that programs write and read: bytes from ``begin`` to ``end`` of what was allocated at once.
 
-    def __init__(self, size: int, written: int) -> None:
-        self.size = size
-        self.written = self.last_read = written
+    From program number ``written`` to number ``last_used`` its contents matter.
+    """
+
+    def __init__(self, begin: int, end: int, number: int) -> None:
+        self.begin, self.end = begin, end
+        self.written = self.last_used = number
         self.place: At | None = None
+
+    def use(self, begin: int, end: int, number: int) -> None:
+        """Program number ``number`` reads or writes these bytes."""
+        self.begin, self.end = min(self.begin, begin), max(self.end, end)
+        self.last_used = max(self.last_used, number)
+
+
+class _Part(NamedTuple):
+    """A place in an intermediate result: its number, and bytes from the beginning of the allocation."""
+
+    number: int
+    offset: int
+
+
+_Place = At | Array | _Part
+
+
+class View(NamedTuple):
+    """An array in an operand."""
+
+    offset: int  # bytes
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def of(self, memory: Array) -> Array:
+        """The array in this operand's memory, bytes."""
+        return np.ndarray(self.shape, self.dtype, memory, self.offset, self.strides)
 
 
 class Recording:
     """Records programs; call it with each one and its operands, in order.
 
     Args:
-        input: the array that all of it begins with; where it lies is `LEFT` in the result.
-        parameters: arrays that are read where they lie, in every run.
-        limit: bytes of operands to keep alive for the time of the recording; above, it is given up.
+        inputs: C-contiguous arrays, `MOST_INPUTS` at most: operands `INPUT`, `INPUT` + 1 ... of the result.
+        constants: arrays that are read, or changed, where they lie, in every run.
+        limit: bytes that the programs may write in all; above, the recording is given up. Default: no limit.
 
     Attributes:
         ran: every program's algorithm and kernels, in order.
         written: bytes that the programs wrote, in all; both also where the recording was given up.
+        reason: why there will be no program; empty while nothing is against it.
     """
 
-    def __init__(self, input: Array, parameters: Sequence[Array], limit: int) -> None:
+    def __init__(self, inputs: Sequence[Array], constants: Sequence[Array], limit: int | None = None) -> None:
         self.ran: list[tuple[str, list[TaskKernel]]] = []
         self.written = 0
-        self._known = [_span(input, LEFT), *(_span(array, array) for array in parameters)]
+        self.reason = "" if len(inputs) <= MOST_INPUTS else f"there are more than {MOST_INPUTS} arguments"
+        self._spans = [_span(array, At(INPUT + k)) for k, array in enumerate(inputs)]
+        self._spans += [_span(array, array) for array in constants]
         self._limit = limit
-        self._calls: list[tuple[Program, list[At | Array | int | tuple[int, int]]]] = []
+        self._calls: list[tuple[Program, list[_Place]]] = []
+        self._afterwards: list[tuple[Callable[..., None], list[_Place], list[Array]]] = []
         self._intermediates: list[_Intermediate] = []
-        self._kept: list[Any] = []  # while operands live, no other array can lie where they do
-        self._complete = True
+        self._allocations: dict[int, tuple[weakref.ref[Array], int]] = {}  # by identity, those that are alive
+        self._forward: int | None = None  # programs before backward began
 
-    def give_up(self) -> None:
+    # ---------------------------------------------------------------- while it records
+
+    def give_up(self, reason: str) -> None:
         """There will be no program."""
-        self._complete = False
-        self._kept.clear()
+        self.reason = self.reason or reason
 
     def __call__(self, program: Program, arrays: tuple[Array, ...]) -> None:
         """One program runs on these operands."""
         self.ran.append((program.algorithm, [stage.kernel for stage in program.stages]))
         self.written += sum(arrays[index].nbytes for index in program.writes if index < len(arrays))
-        if not self._complete:
+        if self._limit is not None and self.written > self._limit:
+            self.give_up(f"the intermediate results take more than {self._limit} bytes")
+        if self.reason:
             return
-        self._kept.append(arrays)
-        places = [self._place(program, index, array) for index, array in enumerate(arrays)]
-        if self.written > self._limit or any([place is None for place in places]):
-            self.give_up()
-            return
-        self._calls.append((program, places))  # type: ignore[arg-type]
+        places: list[_Place] = []
+        for index, array in enumerate(arrays):
+            if array.size == 0:
+                place: _Place | None = NOWHERE
+            elif index == WORKSPACE and program.workspace:
+                place = At(SCRATCH)
+            elif index in program.writes:
+                place = self._written(array)
+            else:
+                place = self._read(array)
+            if place is None:
+                names = ", ".join(dict.fromkeys(stage.kernel.name for stage in program.stages))
+                self.give_up(
+                    f"operand {index} of {names}, of shape {array.shape}, is neither an argument or a constant nor "
+                    "computed by a kernel"
+                )
+                return
+            places.append(place)
+        self._calls.append((program, places))
 
-    def _place(self, program: Program, index: int, array: Array) -> At | Array | int | tuple[int, int] | None:
-        """What an operand is: a place, a parameter, an intermediate result's number (and offset); None if unknown."""
-        if array.size == 0:
-            return NOWHERE
-        if index == WORKSPACE and program.workspace:
-            return At(WORKSPACE)
-        number = len(self._calls)
-        if index in program.writes:
-            self._intermediates.append(_Intermediate(array.nbytes, number))
-            self._known.append(_span(array, len(self._intermediates) - 1))
-            return len(self._intermediates) - 1
-        address = _address(array)
-        for span in reversed(self._known):
-            if span.begin <= address and address + array.nbytes <= span.end:
-                if isinstance(span.meaning, np.ndarray):
-                    return array
+    def begin_backward(self, seed: Array) -> int:
+        """From now on, programs may read the gradient of the result; returns the number of programs so far."""
+        self._spans.append(_span(seed, At(SEED)))
+        self._forward = len(self._calls)
+        return self._forward
+
+    def then(self, function: Callable[..., None], *arrays: Array) -> None:
+        """Something that is to be done after every run of the forward program, with what these arrays then contain."""
+        places = [self._read(array) for array in arrays]
+        if None in [place if place is None else 0 for place in places]:
+            self.give_up(f"{function} reads an array that no kernel wrote")
+        self._afterwards.append((function, places, list(arrays)))  # type: ignore[arg-type]
+
+    def _read(self, array: Array) -> _Place | None:
+        """What an operand that is read is; None if unknown."""
+        begin = _address(array)
+        for span in self._spans:
+            if span.begin <= begin and begin + array.nbytes <= span.end:
                 if isinstance(span.meaning, At):
-                    return At(span.meaning.operand, address - span.begin)
-                self._intermediates[span.meaning].last_read = number
-                return span.meaning, address - span.begin
-        return None
+                    return At(span.meaning.operand, begin - span.begin)
+                return array
+        owner = _owner(array)
+        if not owner.flags.writeable:
+            return array  # a table
+        known = self._allocations.get(id(owner))
+        return None if known is None else self._part(known[1], array, owner)
 
-    def program(self, result: Array) -> Program | None:
-        """All of it as one program, ``run(input, none, none, workspace, result)``; None if that cannot be.
+    def _written(self, array: Array) -> _Place | None:
+        """What an operand that is written is; None for an argument."""
+        begin = _address(array)
+        for span in self._spans:
+            if span.begin < begin + array.nbytes and begin < span.end:
+                return None if isinstance(span.meaning, At) else array
+        owner = _owner(array)
+        known = self._allocations.get(id(owner))
+        if known is None:
+            number, identity = len(self._intermediates), id(owner)
+            # When it dies, another allocation may get its address and its identity.
+            forget = functools.partial(_forget, self._allocations, identity)
+            self._allocations[identity] = weakref.ref(owner, forget), number
+            offset = begin - _address(owner)
+            self._intermediates.append(_Intermediate(offset, offset + array.nbytes, len(self._calls)))
+        else:
+            number = known[1]
+        return self._part(number, array, owner)
+
+    def _part(self, number: int, array: Array, owner: Array) -> _Part:
+        offset = _address(array) - _address(owner)
+        self._intermediates[number].use(offset, offset + array.nbytes, len(self._calls))
+        return _Part(number, offset)
+
+    # ---------------------------------------------------------------- what was recorded
+
+    def results(self, operand: int, arrays: Sequence[Array], first: int = 0) -> tuple[list[View], int] | None:
+        """Let the memory of these arrays, which programs wrote, lie in an operand of the result.
 
         Args:
-            result: what was computed: memory that one of the programs wrote, the whole of it.
-        """
-        if not self._complete or not self._calls:
-            return None
-        span = _span(result, LEFT)
-        found = [s.meaning for s in self._known if (s.begin, s.end) == span[:2] and type(s.meaning) is int]
-        if not found:
-            return None
-        self._intermediates[found[-1]].place = At(OUT)
-        first = self._plan()
-        dtype, workspace, stages = self._calls[0][0].dtype, first, []
-        for program, places in self._calls:
-            workspace = max(workspace, first + program.workspace * dtype.itemsize)
-            operands = [self._resolved(program, index, place, first) for index, place in enumerate(places)]
-            stages += [_moved(stage, operands) for stage in program.stages]
-        workers = self._calls[0][0].workers
-        return Program(dtype, workers, stages, -(-workspace // dtype.itemsize))
+            operand: `RESULT` or `GRADIENTS`.
+            arrays: of any strides.
+            first: the number of the first program that may have written them.
 
-    def _plan(self) -> int:
-        """Give every intermediate result a place in the workspace; returns how many bytes they take."""
+        Returns:
+            Where each lies in the operand, and the operand's size in bytes; None if one was computed otherwise.
+        """
+        views, total = [], 0
+        for array in arrays:
+            owner = _owner(array)
+            known = self._allocations.get(id(owner))
+            intermediate = None if known is None else self._intermediates[known[1]]
+            if intermediate is None or intermediate.written < first:
+                self.give_up(f"a result of shape {array.shape} was not computed by a kernel")
+                return None
+            if intermediate.place is None:
+                intermediate.place = At(operand, total)
+                total += round_up(intermediate.end - intermediate.begin, ALIGNMENT)
+            elif intermediate.place.operand != operand:
+                self.give_up("a gradient is the result itself")
+                return None
+            offset = intermediate.place.offset + _address(array) - _address(owner) - intermediate.begin
+            views.append(View(offset, array.shape, array.strides, array.dtype))
+        return views, total
+
+    def plan(self) -> int:
+        """Give every other intermediate result a place on the tape; returns how many bytes that has."""
+        forward = len(self._calls) if self._forward is None else self._forward
+        for part in [place for _, places, _ in self._afterwards for place in places if isinstance(place, _Part)]:
+            intermediate = self._intermediates[part.number]
+            intermediate.last_used = max(intermediate.last_used, forward)
         planned: list[_Intermediate] = []
         total = 0
         for new in self._intermediates:
             if new.place is not None:
                 continue
             # The lowest gap among those that live at the same time.
-            begin = 0
-            for old in sorted(planned, key=lambda i: i.place.offset):  # type: ignore[union-attr]
-                if old.last_read < new.written or new.last_read < old.written:
-                    continue
+            begin, size = 0, new.end - new.begin
+            for old in planned:
                 assert old.place is not None
-                if begin + new.size <= old.place.offset:
+                if old.last_used < new.written or new.last_used < old.written:
+                    continue
+                if begin + size <= old.place.offset:
                     break
-                begin = max(begin, round_up(old.place.offset + old.size, ALIGNMENT))
-            new.place = At(WORKSPACE, begin)
+                begin = max(begin, round_up(old.place.offset + old.end - old.begin, ALIGNMENT))
+            new.place = At(TAPE, begin)
             planned.append(new)
-            total = max(total, round_up(begin + new.size, ALIGNMENT))
+            planned.sort(key=lambda i: i.place.offset)  # type: ignore[union-attr]
+            total = max(total, round_up(begin + size, ALIGNMENT))
         return total
 
-    def _resolved(self, program: Program, index: int, place: Any, scratch: int) -> At | Array:
-        """Where an operand lies for the joint program, whose workspace ends with the programs' own."""
-        if isinstance(place, np.ndarray):
-            return place
-        if isinstance(place, At):
-            return At(WORKSPACE, scratch) if place.operand == WORKSPACE else place
-        number, offset = place if type(place) is tuple else (place, 0)
-        intermediate = self._intermediates[number]
-        if index in program.spare and intermediate.last_read == intermediate.written and intermediate.place != At(OUT):
-            return NOWHERE
+    def program(self, scratch: At, first: int = 0, after: int | None = None) -> Program | None:
+        """Some of the programs as one, after `plan`; None if that cannot be.
+
+        Args:
+            scratch: where the programs' own scratch memory lies.
+            first, after: numbers of programs: the first, and the one after the last.
+
+        Returns:
+            ``run(tape, scratch, result, gradients, seed, *inputs)``; its ``workspace`` is where the scratch memory ends
+            in its operand, in elements.
+        """
+        calls = self._calls[first:after]
+        if self.reason or not calls:
+            return None
+        dtype, workers = calls[0][0].dtype, calls[0][0].workers
+        if any([program.dtype != dtype or program.workers != workers for program, _ in calls]):
+            self.give_up("kernels of several dtypes took part")
+            return None
+        stages: list[Stage] = []
+        for number, (program, places) in enumerate(calls, first):
+            operands = [self._resolved(program, index, place, scratch, number) for index, place in enumerate(places)]
+            stages += [_moved(stage, operands) for stage in program.stages]
+        workspace = scratch.offset + max(program.workspace for program, _ in calls) * dtype.itemsize
+        return Program(dtype, workers, stages, -(-workspace // dtype.itemsize), writes=())
+
+    def reads(self, operand: int, first: int) -> bool:
+        """Whether a program from number ``first`` on has to do with an operand of the result, after `results`."""
+        parts = [place for _, places in self._calls[first:] for place in places if isinstance(place, _Part)]
+        return any([(at := self._intermediates[part.number].place) and at.operand == operand for part in parts])
+
+    def afterwards(self) -> list[tuple[Callable[..., None], list[tuple[int, View] | Array]]]:
+        """What `then` was told, after `plan`: functions, and their arrays as views of operands, or constants."""
+        found = []
+        for function, places, arrays in self._afterwards:
+            operands: list[tuple[int, View] | Array] = []
+            for place, array in zip(places, arrays):
+                at = self._at(place) if isinstance(place, _Part) else place
+                if isinstance(at, At):
+                    operands.append((at.operand, View(at.offset, array.shape, array.strides, array.dtype)))
+                else:
+                    operands.append(at)
+            found.append((function, operands))
+        return found
+
+    def _at(self, part: _Part) -> At:
+        intermediate = self._intermediates[part.number]
         assert intermediate.place is not None
-        return At(intermediate.place.operand, intermediate.place.offset + offset)
+        return At(intermediate.place.operand, intermediate.place.offset + part.offset - intermediate.begin)
+
+    def _resolved(self, program: Program, index: int, place: _Place, scratch: At, number: int) -> At | Array:
+        """Where an operand of program ``number`` lies for the joint program."""
+        if isinstance(place, _Part):
+            intermediate = self._intermediates[place.number]
+            unread = intermediate.written == intermediate.last_used == number
+            if index in program.spare and unread and intermediate.place.operand == TAPE:  # type: ignore[union-attr]
+                return NOWHERE
+            return self._at(place)
+        if isinstance(place, At):
+            return scratch if place == At(SCRATCH) else place
+        return place
 
 
-def _span(array: Array, meaning: At | Array | int) -> _Span:
+def _forget(allocations: dict[int, Any], identity: int, reference: Any) -> None:
+    """An allocation died; its identity may already stand for the next one."""
+    known = allocations.get(identity)
+    if known is not None and known[0] is reference:
+        del allocations[identity]
+
+
+def _owner(array: Array) -> Array:
+    """What was allocated at once: the array that this one is a view of, or the lease on a block of memory."""
+    while type(array) is np.ndarray and isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _span(array: Array, meaning: At | Array) -> _Span:
     address = _address(array)
     return _Span(address, address + array.nbytes, meaning)
 

@@ -7,13 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from ._tracing import tracing
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 LARGE = 1 << 14
-"""From this many elements on, elementwise loops run on all threads; below, NumPy is as quick."""
+"""From this many elements on, elementwise loops are kernels; below, NumPy is as quick."""
 
 ABSENT = {np.dtype(d): np.empty(0, d) for d in (np.float32, np.float64)}
 """What a kernel gets for an optional array that is not there, by dtype: None would be another specialisation."""
+
+
+def is_for_kernel(size: int) -> bool:
+    """Whether a kernel computes so many elements: many, or any number where the programs that run are recorded."""
+    return size >= LARGE or (size > 0 and tracing.get() is not None)
 
 
 def flat_views(*arrays: Array) -> list[Array] | None:
@@ -45,12 +52,12 @@ def inverse(order: Sequence[int]) -> list[int]:
 def add_to(total: Array, array: Array) -> None:
     """``total += array`` for arrays of one shape, on all threads where that is quicker."""
     size = total.size
-    if size == 1:
+    if size == 1 and tracing.get() is None:
         # NumPy takes 1.8 µs for one element in place (for two, 0.7), this 0.5; a float64 sum of two float32 numbers
         # rounds to the same float32.
         total.fill(total.item() + array.item())
         return
-    if size >= LARGE and total.dtype == array.dtype and total.dtype in ABSENT:
+    if is_for_kernel(size) and total.dtype == array.dtype and total.dtype in ABSENT:
         views = flat_views(total, array)
         if views is not None:
             from . import elementwise

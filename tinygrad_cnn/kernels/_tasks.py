@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numba
@@ -35,6 +34,7 @@ from . import _cache, _compilers
 from ._addresses import address, get, put
 from ._emitter import intrinsic
 from ._jit import OPTIONS, SERIAL_WORK, announce_compilation, helper, kernel
+from ._tracing import tracing
 
 Array = np.ndarray[Any, Any]
 
@@ -136,11 +136,6 @@ class Stage(NamedTuple):
 
 MULTIPLY_ADDS = 16
 """Multiply-adds that take about as long as touching one element."""
-
-
-tracing: ContextVar[Callable[[Program, tuple[Array, ...]], None] | None]
-tracing = ContextVar("tracing", default=None)
-"""What is told of every program that runs in this thread, and its operands; None for nobody."""
 
 
 class Program:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from ..autograd import Tensor, wrap
 from ..errors import ShapeError
+from ..kernels._tracing import python_reads, tracing
 from . import functional as F
 from .arguments import count
 from .init import ones_, zeros_
@@ -79,9 +81,12 @@ class _BatchNorm(Module):
         if self.training:
             tracked = self.num_batches_tracked
         if tracked is not None:
-            tracked._array.fill(tracked._array.item() + 1)  # between large kernels a fifth of the time of "+= 1"
-            tracked._mark_written()
+            _count(tracked)
+            recording = tracing.get()
+            if recording is not None:
+                recording.then(functools.partial(_count, tracked))
             if self.momentum is None:
+                python_reads("momentum=None")
                 share = 1.0 / float(tracked._array)
         training = self.training or mean is None
         return F.batch_norm(input, mean, self.running_var, self.weight, self.bias, training, share, self.eps)
@@ -91,6 +96,12 @@ class _BatchNorm(Module):
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
             f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
+
+
+def _count(tracked: Tensor) -> None:
+    """Another batch."""
+    tracked._array.fill(tracked._array.item() + 1)  # between large kernels a fifth of the time of "+= 1"
+    tracked._mark_written()
 
 
 class BatchNorm2d(_BatchNorm):

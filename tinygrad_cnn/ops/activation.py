@@ -11,7 +11,7 @@ from .. import kernels
 from ..autograd import Op, Tensor, is_grad_enabled
 from ..autograd.dtype import as_numpy_dtype
 from ..errors import DTypeError
-from ..kernels._memory import LARGE, flat_views, inverse, memory_order
+from ..kernels._memory import LARGE, flat_views, inverse, is_for_kernel, memory_order
 from . import buffers
 from .arithmetic import Mul, Sub, add, mul
 from .cast import cast
@@ -29,7 +29,7 @@ class ReLU(Op):
     overwrites_gradient = True
 
     def forward(self, x: np.ndarray) -> Any:
-        if x.size >= LARGE and x.dtype.kind == "f":
+        if x.dtype.kind == "f" and is_for_kernel(x.size):
             out = buffers.empty_like(x)
             views = flat_views(out, x)
             if views is not None:
@@ -52,7 +52,7 @@ class ReLUGrad(Op):
     in_place: bool = False
 
     def forward(self, grad: np.ndarray, out: np.ndarray) -> np.ndarray:
-        if grad.size >= LARGE and grad.dtype.kind == "f":
+        if grad.dtype.kind == "f" and is_for_kernel(grad.size):
             result = grad if self.in_place else buffers.empty_like(out)
             views = flat_views(result, grad, out)
             if views is not None:

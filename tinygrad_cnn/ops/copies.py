@@ -10,6 +10,7 @@ from ..autograd import Op, Size, Tensor, wrap
 from ..autograd import dtype as DType
 from ..autograd.dtype import FROM_NUMPY, as_numpy_dtype
 from ..errors import DimError, GraphError, ShapeError
+from ..kernels._tracing import python_reads
 from .cast import cast
 from .dims import wrap_dim
 
@@ -252,6 +253,7 @@ def item(input: Tensor) -> Any:
     """
     if input._array.size != 1:
         raise ShapeError(f"item: a tensor of one element is needed, got shape {tuple(input._array.shape)}")
+    python_reads("item")
     return input._array.item()
 
 
@@ -270,6 +272,7 @@ def numpy(input: Tensor, *, force: bool = False) -> np.ndarray:
     """
     if not force and input.requires_grad:
         raise GraphError("numpy: the tensor requires grad; use tensor.detach().numpy()")
+    python_reads("numpy")
     return input._array
 
 

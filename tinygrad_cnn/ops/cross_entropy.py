@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from .. import kernels
 from ..autograd import Op, Tensor, wrap
 from ..errors import DimError
 from ..kernels._memory import ABSENT
+from ..kernels._tracing import tracing
 from . import arithmetic, buffers
 from .broadcast import sum_to
 from .layout import from_rows, prepared, rows
@@ -34,8 +37,11 @@ class CrossEntropy(Op):
         reduced = np.empty(1, x.dtype)
         bad_row = np.empty(1, np.int64)
         _run(self, "forward", matrix, labels, weight, p, losses, reduced, bad_row)
-        if bad_row[0] >= 0:
-            raise bad_label("cross_entropy", int(labels[bad_row[0]]), matrix.shape[1], self.ignore_index)
+        check = functools.partial(_check_labels, matrix.shape[1], self.ignore_index)
+        check(labels, bad_row)
+        recording = tracing.get()
+        if recording is not None:
+            recording.then(check, labels, bad_row)
         loss = losses.reshape(target.shape) if self.reduction == 0 else reduced.reshape(())
         return loss, from_rows(p, x.shape)
 
@@ -58,6 +64,12 @@ class CrossEntropy(Op):
             through = arithmetic.add(product, arithmetic.mul(p, class_sum(product)), alpha=-1)
             result = through if result is None else arithmetic.add(result, through)
         return result, None, None
+
+
+def _check_labels(classes: int, ignore_index: int, labels: np.ndarray, bad_row: np.ndarray) -> None:
+    """Raise if the kernel found a label that is no class: the first one's index is in ``bad_row`` (1,), or -1."""
+    if bad_row[0] >= 0:
+        raise bad_label("cross_entropy", int(labels[bad_row[0]]), classes, ignore_index)
 
 
 class CrossEntropyGrad(Op):

@@ -13,6 +13,7 @@ from ..autograd import dtype as DType
 from ..autograd.dtype import FROM_NUMPY, as_numpy_dtype
 from ..autograd.dtype import can_cast as _can_cast
 from ..errors import DTypeError, GraphError, ShapeError
+from ..kernels._tracing import python_reads
 from .copies import item, numpy
 from .creation import from_numpy
 from .joining import unbind
@@ -54,6 +55,7 @@ def to_dlpack(input: Tensor, **options: Any) -> Any:
     """
     if input.requires_grad:
         raise GraphError("__dlpack__: the tensor requires grad; use tensor.detach()")
+    python_reads("__dlpack__")
     return input._array.__dlpack__(**options)
 
 
@@ -109,6 +111,7 @@ def truth(input: Tensor) -> bool:
         raise ShapeError(
             f"bool: the truth of a tensor of shape {tuple(input.shape)} is ambiguous; it needs one element"
         )
+    python_reads("bool")
     return bool(input._array.item())
 
 
@@ -123,6 +126,7 @@ def index(input: Tensor) -> int:
             f"__index__: only an integer tensor of one element is an index, got {input.dtype} of shape "
             f"{tuple(input.shape)}"
         )
+    python_reads("__index__")
     return operator.index(int(input._array.item()))
 
 
@@ -132,6 +136,7 @@ def contains(input: Tensor, element: Any) -> bool:
     Raises:
         DTypeError: element is no number and no Tensor.
     """
+    python_reads("__contains__")
     if isinstance(element, Tensor):
         return bool((input._array == element._array).any())
     if isinstance(element, bool | int | float | np.generic):

@@ -15,6 +15,7 @@ import numpy as np
 from ..autograd import formatting
 from ..autograd.dtype import bool_, float32, float64, int32, int64, uint8
 from ..kernels._memory import add_to
+from ..kernels._tracing import python_reads
 from . import (
     activation,
     arithmetic,
@@ -1024,6 +1025,7 @@ class TensorMethods(ConversionMethods):
 
     def tolist(self: Any) -> Any:
         """The elements as nested lists of Python numbers."""
+        python_reads("tolist")
         return self._array.tolist()
 
     def numpy(self: Any, *, force: bool = False) -> np.ndarray:

@@ -14,6 +14,7 @@ from .. import kernels
 from ..autograd import Op, Tensor, wrap
 from ..errors import DTypeError, ShapeError
 from ..kernels._memory import ABSENT
+from ..kernels._tracing import tracing
 from . import buffers
 from .arithmetic import add, mul
 from .broadcast import sum_to
@@ -235,9 +236,12 @@ def batch_norm(
         running_mean = running_mean if running_var is not None else None
         statistics = [None if v is None else _writable(v) for v in (running_mean, running_var)]
         y, _, _ = BatchNorm.apply(_in_rows(input), weight, bias, *statistics, eps=float(eps), momentum=float(momentum))
+        recording = tracing.get()
         for v in (running_mean, running_var):
             if v is not None:
                 v._mark_written()
+                if recording is not None:
+                    recording.then(v._mark_written)
         return y
     if running_mean is None or running_var is None:
         missing = "running_mean" if running_mean is None else "running_var"

@@ -7,6 +7,7 @@ other's adjoint, so every order of derivative exists.  Average pooling is linear
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..kernels._memory import ABSENT
 from ..kernels._sizes import Window
 from . import buffers
 from .activation import fused
-from .layout import channels_last, nchw, nhwc, prepared
+from .layout import channels_last, nchw, nhwc
 from .window import Pair, check_image, on_batch, pair
 
 
@@ -94,7 +95,7 @@ class MaxPoolGather(Op):
 
 
 class AveragePool2d(Op):
-    """The average over windows given by two tables (see the kernel): x (N, C, H, W), channels-last."""
+    """The average over windows given by two tables (see the kernel), C-contiguous: x (N, C, H, W), channels-last."""
 
     saves_inputs = (1, 2)
     makes_fresh_gradients = True
@@ -103,7 +104,7 @@ class AveragePool2d(Op):
         x = nhwc(x)
         out = buffers.empty((x.shape[0], len(rows), len(columns), x.shape[3]), x.dtype)
         run = kernels.average_pool.prepare("forward", x.shape, (len(rows), len(columns)), x.dtype)
-        run(x, prepared(rows), prepared(columns), ABSENT[x.dtype], out)
+        run(x, rows, columns, ABSENT[x.dtype], out)
         return nchw(out)
 
     def backward(self, grad: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor | None, ...]:
@@ -122,19 +123,28 @@ class AveragePoolGrad(Op):
         grad = nhwc(grad)
         out = buffers.empty((grad.shape[0], *self.size, grad.shape[3]), grad.dtype)
         run = kernels.average_pool.prepare("input_grad", out.shape, grad.shape[1:3], grad.dtype)
-        run(grad, prepared(rows), prepared(columns), ABSENT[grad.dtype], out, _users(rows, self.size[0]))
+        run(grad, rows, columns, ABSENT[grad.dtype], out, _users(rows.tobytes(), self.size[0]))
         return nchw(out)
 
     def backward(self, x: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor | None, ...]:
         return AveragePool2d.apply(channels_last(x), rows, columns), None, None
 
 
-def _users(windows: np.ndarray, size: int) -> np.ndarray:
+@functools.lru_cache(maxsize=512)
+def _users(table: bytes, size: int) -> np.ndarray:
     """(size, 2): the first window that contains each place and the one after the last; starts and ends increase."""
+    windows = np.frombuffer(table, np.int64).reshape(-1, 3)
     places = np.arange(size)
     first = np.searchsorted(windows[:, 1], places, side="right")
     after = np.searchsorted(windows[:, 0], places, side="right")
-    return np.stack([first, after], axis=1).astype(np.int64)
+    return _table(first, after)
+
+
+def _table(*columns: np.ndarray) -> np.ndarray:
+    """Columns side by side, int64, for good: what is recorded may refer to it."""
+    table = np.stack(columns, axis=1).astype(np.int64)
+    table.flags.writeable = False
+    return table
 
 
 def max_pool2d(
@@ -252,21 +262,22 @@ def avg_pool2d(
     if divisor_override is not None and divisor_override == 0:
         raise ShapeError("avg_pool2d: divisor_override must not be 0")
     out_size = _out_size("avg_pool2d", input._array.shape, window, ceil_mode)
-    tables = [
-        _sliding(input._array.shape[axis - 2], out_size[axis], axis, window, count_include_pad) for axis in (0, 1)
-    ]
-    if divisor_override is not None:
-        tables[0][:, 2], tables[1][:, 2] = divisor_override, 1
-    rows, columns = wrap(tables[0]), wrap(tables[1])
+    height, width = input._array.shape[-2:]
+    rows = wrap(_sliding(height, out_size[0], 0, window, bool(count_include_pad), divisor_override))
+    other = None if divisor_override is None else 1
+    columns = wrap(_sliding(width, out_size[1], 1, window, bool(count_include_pad), other))
     return on_batch(lambda x: AveragePool2d.apply(x, rows, columns), input)
 
 
-def _sliding(size: int, count: int, axis: int, window: Window, count_padding: bool) -> np.ndarray:
-    """The table of windows (start, end, divisor) along one axis of the image."""
+@functools.lru_cache(maxsize=512)
+def _sliding(size: int, count: int, axis: int, window: Window, count_padding: bool, divisor: int | None) -> np.ndarray:
+    """The table of windows (start, end, divisor) along one axis of the image; the divisor may be given."""
     start = np.arange(count, dtype=np.int64) * window.stride[axis] - window.padding[axis]
     end = np.minimum(start + window.size[axis], size + window.padding[axis])
     inside = np.maximum(start, 0), np.minimum(end, size)
-    return np.stack([*inside, end - start if count_padding else inside[1] - inside[0]], axis=1)
+    if divisor is not None:
+        return _table(*inside, np.full(count, divisor))
+    return _table(*inside, end - start if count_padding else inside[1] - inside[0])
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: int | tuple[int | None, int | None]) -> Tensor:
@@ -298,11 +309,12 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | tuple[int | None, int 
     return on_batch(lambda x: AveragePool2d.apply(x, rows, columns), input)
 
 
+@functools.lru_cache(maxsize=512)
 def _adaptive(size: int, count: int) -> np.ndarray:
     """The table of ``count`` windows (start, end, divisor) that cover ``size`` places."""
     i = np.arange(count, dtype=np.int64)
     start, end = i * size // max(count, 1), -(-(i + 1) * size // max(count, 1))
-    return np.stack([start, end, end - start], axis=1)
+    return _table(start, end, end - start)
 
 
 def _window(name: str, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Window:

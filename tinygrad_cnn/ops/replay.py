@@ -20,11 +20,12 @@ import numpy as np
 from .. import kernels
 from ..autograd import Tensor, wrap
 from ..autograd.grad_mode import inference
-from ..kernels._memory import ABSENT, is_channels_last
+from ..kernels._memory import ABSENT
+from ..kernels._tracing import tracing
 from . import buffers
 from .chunks import CHUNK, cut
 from .conv import get_float32_matmul_precision
-from .layout import nchw, nhwc
+from .layout import memory_of, nchw
 
 if TYPE_CHECKING:
     from ..kernels._chain import Recording
@@ -67,10 +68,10 @@ class Replays:
             parts: gives the function in two parts, the first of which computes each image, a row of the first
                 dimension, alone; the second may be None.
         """
-        memory = _memory(input._array) if type(input) is Tensor else None
-        if memory is None or kernels._tasks.tracing.get() is not None:
+        x = input._array if type(input) is Tensor else None
+        memory = memory_of(x) if x is not None and x.dtype.kind == "f" and x.size else None
+        if x is None or memory is None or tracing.get() is not None:
             return function(input)
-        x = input._array
         # An array's identity stands for where it lies: a replay keeps its arrays, so no other can get the same.
         key = (
             situation, tuple(map(id, parameters)), x.shape, x.strides, x.dtype, kernels._jit.get_num_threads(),
@@ -87,25 +88,16 @@ class Replays:
         return output
 
 
-def _memory(x: np.ndarray) -> np.ndarray | None:
-    """The C-contiguous array that a kernel reads ``x`` as; None if it would read a copy."""
-    if x.dtype.kind != "f" or not x.size:
-        return None
-    if x.flags.carray:
-        return x
-    return nhwc(x) if x.ndim == 4 and is_channels_last(x) else None
-
-
 def _recorded(
     function: Layers, input: Tensor, memory: np.ndarray, parameters: Sequence[np.ndarray]
 ) -> tuple[Any, Recording]:
     """``function(input)``, and the programs that computed it."""
-    recording = kernels._chain.Recording(memory, parameters, LIMIT)
-    token = kernels._tasks.tracing.set(recording)
+    recording = kernels._chain.Recording([memory], parameters, LIMIT)
+    token = tracing.set(recording)
     try:
         return function(input), recording
     finally:
-        kernels._tasks.tracing.reset(token)
+        tracing.reset(token)
 
 
 class _Replay:
@@ -123,7 +115,7 @@ class _Replay:
     def write(self, memory: np.ndarray, out: np.ndarray) -> None:
         """Compute from the input's memory that of the output, of the shape ``shape``."""
         none = ABSENT[memory.dtype]
-        self.program(memory, none, none, buffers.scratch(self.program.workspace, memory.dtype), out)
+        self.program(buffers.scratch(self.program.workspace, memory.dtype), none, out, none, none, memory)
 
     def tensor(self, out: np.ndarray) -> Tensor:
         """The output, in its logical shape."""
@@ -137,9 +129,15 @@ def _replay(recording: Recording, output: Any, parameters: Sequence[np.ndarray])
     """What was recorded, if it gives the output."""
     if type(output) is not Tensor:
         return None
-    memory = _memory(output._array)
-    program = None if memory is None else recording.program(memory)
-    if memory is None or program is None:
+    memory = memory_of(output._array)
+    if memory is None:
+        return None
+    chain = kernels._chain
+    placed = recording.results(chain.RESULT, [memory])
+    if placed is None or placed[0][0].offset or placed[1] - memory.nbytes >= chain.ALIGNMENT:
+        return None  # it was computed otherwise, or is a part of what was computed
+    program = recording.program(chain.At(chain.TAPE, recording.plan()))
+    if program is None:
         return None
     return _Replay(program, memory.shape, memory is not output._array, parameters)
 
@@ -173,7 +171,7 @@ def _in_chunks(
     replays = {}
     for size in sizes:
         part = wrap(x[:size])
-        memory = _memory(part._array)
+        memory = memory_of(part._array)
         if memory is None:
             return None
         output, recording = _recorded(layers, part, memory, parameters)

@@ -1,0 +1,19 @@
+"""Who is told of the programs that run, so that they can be recorded. Without Numba: every layer may ask."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._chain import Recording
+
+tracing: ContextVar[Recording | None] = ContextVar("tracing", default=None)
+"""What is told of every program that runs in this thread, and of its operands; None for nobody."""
+
+
+def python_reads(what: str) -> None:
+    """Numbers leave the graph: what Python does with them can't be recorded."""
+    recording = tracing.get()
+    if recording is not None:
+        recording.give_up(f"{what} hands numbers to Python, which may do something else with others")
