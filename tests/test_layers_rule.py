@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "ops": {"autograd", "kernels", "errors"},
     "nn": {"ops", "autograd", "errors"},
     "optim": {"kernels", "autograd", "errors"},
+    "captured": {"ops", "kernels", "autograd", "errors"},
     "serialization": {"autograd", "errors"},
     "data": {"autograd", "errors"},
     "vision": {"data", "autograd", "errors", "folders"},

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from ._chain import Recording
@@ -17,3 +20,10 @@ def python_reads(what: str) -> None:
     recording = tracing.get()
     if recording is not None:
         recording.give_up(f"{what} hands numbers to Python, which may do something else with others")
+
+
+def then(function: Callable[..., None], *arrays: np.ndarray[Any, Any]) -> None:
+    """If programs are recorded: ``function(*arrays)``, which has just run, is to run after each repetition too."""
+    recording = tracing.get()
+    if recording is not None:
+        recording.then(function, *arrays)
