@@ -39,6 +39,7 @@ from .autograd.dtype import float32, float64, int32, int64, uint8
 from .autograd.formatting import set_printoptions
 from .autograd.random import get_rng_state, initial_seed, seed, set_rng_state
 
+from .captured import capture
 from .serialization import load, save
 from .threads import get_num_threads, set_num_threads
 

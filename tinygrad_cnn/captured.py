@@ -11,13 +11,14 @@ its results must be those of the recording, bit for bit: that finds everything t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from . import kernels
-from .autograd import Op, Tensor, no_grad, wrap
+from .autograd import Op, Tensor, default_generator, no_grad, wrap
 from .autograd.engine import leaf_gradients
 from .autograd.grad_mode import anomaly, recording
 from .errors import DTypeError, GraphError
@@ -25,13 +26,14 @@ from .kernels._memory import ABSENT
 from .kernels._tracing import tracing
 from .ops import buffers
 from .ops.conv import get_float32_matmul_precision
-from .ops.layout import memory_of
+from .ops.copies import clone, contiguous_format
+from .ops.layout import channels_last, memory_of
 
 REMEMBERED = 8
 """Situations whose programs a captured function keeps, at most."""
 
 
-def capture(function: Callable[..., Tensor], module: Any = None) -> Captured:
+def capture(function: Callable[..., Any], module: Any = None) -> Captured:
     """A function that computes what ``function`` does, with the same bits and gradients, but little of its Python.
 
     The first call with arguments of new shapes runs ``function`` and records which kernels it runs; later calls run
@@ -52,14 +54,15 @@ def capture(function: Callable[..., Tensor], module: Any = None) -> Captured:
     While a submodule has hooks, under ``detect_anomaly`` and for empty arguments the function is simply called.
 
     Args:
-        function: called with Tensors, gives one Tensor. Its numbers must come from kernels: convolution, pooling,
-            ``batch_norm`` in training, ``linear``, ``relu``, sums of two Tensors of one shape, ``cross_entropy`` with
-            int64 labels, and views such as ``flatten``. It must not ask a Tensor for its numbers.
+        function: called with Tensors, gives one or a tuple of them. Its numbers must come from kernels: convolution,
+            pooling, ``batch_norm`` (with gradients by its weight and bias in training only), ``dropout``, ``linear``,
+            ``relu``, sums of two Tensors of one shape, ``cross_entropy`` with int64 labels, and views such as
+            ``flatten``. It must not ask a Tensor for its numbers.
         module: the ``nn.Module`` whose parameters and buffers it uses. Default: ``function`` itself.
 
     Returns:
-        A function of up to three Tensors. What it returns has a gradient of first order only, and backward can go
-        through it once, even with ``retain_graph``.
+        A function of up to three Tensors. Its results have gradients of first order only, and backward can go through
+        them once, even with ``retain_graph``.
 
     Raises:
         TypeError: ``function`` can't be called, or ``module`` is no module.
@@ -77,11 +80,15 @@ def capture(function: Callable[..., Tensor], module: Any = None) -> Captured:
 class Captured:
     """What `capture` returns."""
 
-    def __init__(self, function: Callable[..., Tensor], module: Any) -> None:
+    def __init__(self, function: Callable[..., Any], module: Any) -> None:
         self.function, self.module = function, module
         self._plans: dict[Hashable, tuple[_Plan, list[Any]]] = {}
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy belongs to other arrays: it begins with no programs."""
+        return {**self.__dict__, "_plans": {}}
+
+    def __call__(self, *inputs: Tensor) -> Any:
         """``function(*inputs)``.
 
         Raises:
@@ -92,19 +99,20 @@ class Captured:
             if not isinstance(tensor, Tensor):
                 raise DTypeError(f"capture: argument {index} must be a Tensor, got {type(tensor).__name__}")
         situation: list[Any] = []
-        has_hooks = _describe(self.module, situation)
+        found_parameters: dict[int, Tensor] = {}
+        has_hooks = _describe(self.module, situation, found_parameters)
         if has_hooks or anomaly.get() or tracing.get() is not None or not all([t._array.size for t in inputs]):
             return self.function(*inputs)
-        inputs = tuple([t if memory_of(t._array) is not None else t.contiguous() for t in inputs])
-        parameters = list(self.module.parameters())
-        differentiable = [t for t in (*inputs, *parameters) if t.requires_grad] if recording.get() else []
+        inputs = tuple(map(_readable, inputs))
+        parameters = list(found_parameters.values())
+        with_gradients = recording.get() and any([t.requires_grad for t in (*inputs, *parameters)])
         key = (
             *((t._array.shape, t._array.strides, t._array.dtype, t.requires_grad) for t in inputs),
-            bool(differentiable), kernels._jit.get_num_threads(), get_float32_matmul_precision(), *map(id, situation),
+            with_gradients, kernels._jit.get_num_threads(), get_float32_matmul_precision(), *map(id, situation),
         )  # fmt: skip
         found = self._plans.get(key)
         if found is None:
-            plan = _recorded(self.function, self.module, inputs, parameters, differentiable)
+            plan = _recorded(self.function, self.module, inputs, parameters, with_gradients)
             while len(self._plans) >= REMEMBERED:
                 self._plans.pop(next(iter(self._plans)))
             # The objects are kept with it, so that their identities stand for them.
@@ -112,8 +120,11 @@ class Captured:
         plan = found[0]
         if plan.backward is None:
             with no_grad():
-                return _Replay.apply(*inputs, plan=plan)
-        return _Replay.apply(*inputs, *parameters, plan=plan)
+                outputs = _Replay.apply(*inputs, plan=plan)
+        else:
+            outputs = _Replay.apply(*inputs, *parameters, plan=plan)
+            outputs = tuple([o if d else o.detach() for o, d in zip(outputs, plan.differentiable)])
+        return outputs[0] if plan.is_single else outputs
 
     def reset(self) -> None:
         """Forget what was recorded: for changes that `capture` can't see."""
@@ -123,8 +134,21 @@ class Captured:
         return f"<captured {getattr(self.function, '__name__', type(self.function).__name__)}>"
 
 
-def _describe(module: Any, found: list[Any]) -> bool:
-    """Append what a module's results depend on beside numbers; returns whether it, or one inside it, has hooks.
+def _readable(tensor: Tensor) -> Tensor:
+    """The Tensor in memory that kernels read: images in channels-last memory, others contiguous."""
+    array = tensor._array
+    if array.ndim == 4 and array.dtype.kind == "f":
+        return channels_last(tensor)
+    return tensor if array.flags.carray else clone(tensor, memory_format=contiguous_format)
+
+
+def _describe(module: Any, found: list[Any], parameters: dict[int, Tensor]) -> bool:
+    """Whether a module, or one inside it, has hooks.
+
+    Args:
+        module: an ``nn.Module``.
+        found: what its results depend on beside numbers is appended.
+        parameters: its parameters are added, by identity.
 
     The settings of this package's layers are among it. Those of other classes are not: a counter would be one.
     """
@@ -133,14 +157,17 @@ def _describe(module: Any, found: list[Any]) -> bool:
         found += attributes.values()
     else:
         found += (module, attributes.get("training"))
-    for tensors in (module._parameters, module._buffers):
-        for tensor in tensors.values():
-            if tensor is not None:
-                found += (tensor._array, tensor._requires_grad)
+    for tensor in module._parameters.values():
+        if tensor is not None:
+            parameters[id(tensor)] = tensor
+            found += (tensor, tensor._array, tensor._requires_grad)
+    for tensor in module._buffers.values():
+        if tensor is not None:
+            found.append(tensor._array)
     has_hooks = module.has_hooks()
     for child in module._modules.values():
         if child is not None:
-            has_hooks = _describe(child, found) or has_hooks
+            has_hooks = _describe(child, found, parameters) or has_hooks
     return has_hooks
 
 
@@ -153,73 +180,105 @@ class _Plan:
     Attributes:
         forward, backward: see `kernels._chain.Recording.program`.
         tape: bytes of intermediate results.
-        result: where the result lies in an array of so many bytes.
-        reads_result: whether backward reads it.
-        gradients: for each input (the function's arguments, then all parameters) where its gradient lies, None if it
-            has none, in an array of so many bytes.
-        seed: an array as that which backward is to begin with lies in memory.
-        afterwards: what is to be done after forward: see `kernels._chain.Recording.afterwards`.
-        arguments: how many inputs are the function's arguments.
+        arguments: how many inputs are the function's arguments; the others are all parameters.
+        is_single: whether the function returns one Tensor, not a tuple.
+        differentiable: for each of its results whether it requires grad.
+        results: where each lies, in an array of so many bytes.
+        seeds: where the gradient of each is expected, None where none is, in an array of so many bytes.
+        reads_results: whether backward reads results.
+        gradients: where the gradient of each input lies, None if it has none, in an array of so many bytes.
+        beforehand, afterwards: what is to be done before and after forward: see `kernels._chain.Recording`.
     """
 
     forward: Any
     backward: Any = None
     tape: int
-    result: tuple[Any, int]
-    reads_result = False
-    gradients: tuple[list[Any], int] = ([], 0)
-    seed: np.ndarray
-    afterwards: list[Any]
     arguments: int
+    is_single: bool
+    differentiable: list[bool]
+    results: tuple[list[Any], int]
+    seeds: tuple[list[Any], int]
+    reads_results: bool
+    gradients: tuple[list[Any], int]
+    beforehand: list[Any]
+    afterwards: list[Any]
 
 
 def _recorded(
-    function: Callable[..., Tensor],
+    function: Callable[..., Any],
     module: Any,
     inputs: Sequence[Tensor],
     parameters: list[Tensor],
-    differentiable: list[Tensor],
+    with_gradients: bool,
 ) -> _Plan:
-    """Run the function and record it, forward and, if anything is differentiable, backward."""
-    buffers_of_module = [b._array for b in module.buffers()]
-    before = [array.copy() for array in buffers_of_module]
-
-    def restore() -> None:
-        for array, values in zip(buffers_of_module, before):
-            array[...] = values
-
-    leaves = []
-    for tensor in inputs:
-        leaf = wrap(tensor._array)
-        leaf._requires_grad = bool(differentiable) and tensor.requires_grad
-        leaves.append(leaf)
-    memories = [_memory(leaf._array) for leaf in leaves]
-    recorded = kernels._chain.Recording(memories, [p._array for p in parameters] + buffers_of_module)
-    token = tracing.set(recorded)
-    try:
-        output = function(*leaves)
-        if type(output) is not Tensor:
-            raise GraphError(f"capture: the function must return one Tensor, got {type(output).__name__}")
-        result = output._array
-        first = recorded.begin_backward(seed := np.ones_like(result))
-        found: dict[Tensor, Tensor] = {}
-        if differentiable and output.requires_grad:
-            found = leaf_gradients(output, wrap(seed))
-        foreign = set(found) - {*leaves, *parameters}
-        if foreign:
-            shapes = ", ".join(str(tuple(leaf.shape)) for leaf in foreign)
-            raise GraphError(f"capture: a Tensor of shape {shapes} requires grad, but is no parameter of the module")
-        gradients = [found[t]._array if t in found else None for t in (*leaves, *parameters)]
-        plan = _planned(recorded, result, gradients, first, seed)
-        plan.arguments = len(inputs)
-    finally:
-        tracing.reset(token)
-        restore()
-    try:
-        _check(plan, [t._array for t in (*inputs, *parameters)], result, gradients)
-    finally:
-        restore()
+    """Run the function and record it, forward and backward; the module's buffers and the random numbers stay."""
+    leaves = [wrap(tensor._array).requires_grad_(with_gradients and tensor.requires_grad) for tensor in inputs]
+    kept = [b._array for b in module.buffers()]
+    recorded = kernels._chain.Recording(
+        [_memory(leaf._array) for leaf in leaves], [*(p._array for p in parameters), *kept]
+    )
+    with _undone(kept):
+        token = tracing.set(recorded)
+        try:
+            returned = function(*leaves)
+            outputs = returned if type(returned) is tuple else (returned,)
+            for output in outputs:
+                if not isinstance(output, Tensor):
+                    raise GraphError(f"capture: the function must return Tensors, got {type(output).__name__}")
+            seeds, memory = _seeds(outputs, with_gradients)
+            first = recorded.begin_backward(memory)
+            found: dict[Tensor, Tensor] = {}
+            if memory.size:
+                differentiable = [(o, wrap(s.of(memory))) for o, s in zip(outputs, seeds) if s is not None]
+                found = leaf_gradients(*zip(*differentiable))
+        finally:
+            tracing.reset(token)
+    for leaf in found:
+        if leaf not in {*leaves, *parameters}:
+            raise GraphError(
+                f"capture: a Tensor of shape {tuple(leaf.shape)} requires grad, but is neither an argument nor a "
+                "parameter of the module"
+            )
+    gradients = [found[t]._array if t in found else None for t in (*leaves, *parameters)]
+    results = [output._array for output in outputs]
+    plan = _planned(recorded, results, gradients, first)
+    plan.arguments, plan.is_single = len(inputs), type(returned) is not tuple
+    plan.seeds, plan.differentiable = (seeds, memory.nbytes), [s is not None for s in seeds]
+    with _undone(kept):
+        _check(plan, [t._array for t in (*inputs, *parameters)], memory, results, gradients)
     return plan
+
+
+@contextmanager
+def _undone(arrays: list[np.ndarray]) -> Iterator[None]:
+    """What happens inside to these arrays and to the random numbers is undone."""
+    before = [array.copy() for array in arrays]
+    state = default_generator.get_state()
+    try:
+        yield
+    finally:
+        for array, values in zip(arrays, before):
+            array[...] = values
+        default_generator.set_state(state)
+
+
+def _seeds(outputs: Sequence[Tensor], with_gradients: bool) -> tuple[list[Any], np.ndarray]:
+    """For each output where its gradient lies, ordered as the output, None if it has none; and the memory, all ones."""
+    seeds: list[Any] = []
+    total = 0
+    for output in outputs:
+        array = output._array
+        if not (with_gradients and output.requires_grad):
+            seeds.append(None)
+            continue
+        strides = np.empty_like(array).strides
+        seeds.append(kernels._chain.View(total, array.shape, strides, array.dtype))
+        total += kernels._workspace.round_up(array.nbytes, kernels._chain.ALIGNMENT)
+    memory = np.empty(total, np.uint8)
+    for seed in seeds:
+        if seed is not None:
+            seed.of(memory)[...] = 1
+    return seeds, memory
 
 
 def _memory(array: np.ndarray) -> np.ndarray:
@@ -228,45 +287,46 @@ def _memory(array: np.ndarray) -> np.ndarray:
     return memory
 
 
-def _planned(
-    recorded: Any, result: np.ndarray, gradients: list[np.ndarray | None], first: int, seed: np.ndarray
-) -> _Plan:
+def _planned(recorded: Any, results: list[np.ndarray], gradients: list[np.ndarray | None], first: int) -> _Plan:
     """Programs of what was recorded, those of backward from number ``first`` on."""
     chain = kernels._chain
     wanted = [g for g in gradients if g is not None]
-    placed = recorded.results(chain.RESULT, [result])
+    placed = recorded.results(chain.RESULT, results)
     placed_gradients = recorded.results(chain.GRADIENTS, wanted, first)
     plan = _Plan()
     if placed is not None and placed_gradients is not None:
         plan.tape = recorded.plan()
         plan.forward = recorded.program(chain.At(chain.SCRATCH), 0, first)
-        if wanted:
-            plan.backward = recorded.program(chain.At(chain.SCRATCH), first)
+        plan.backward = recorded.program(chain.At(chain.SCRATCH), first) if wanted else None
     if recorded.reason:
-        raise GraphError(f"capture: this function can't be recorded: {recorded.reason}")
+        raise GraphError(f"capture: the function can't be recorded: {recorded.reason}")
     assert placed is not None
     assert placed_gradients is not None
     views = iter(placed_gradients[0])
-    plan.result = placed[0][0], placed[1]
-    plan.reads_result = recorded.reads(chain.RESULT, first)
+    plan.results = placed
     plan.gradients = [None if g is None else next(views) for g in gradients], placed_gradients[1]
-    plan.seed, plan.afterwards = seed, recorded.afterwards()
+    plan.reads_results = recorded.reads(chain.RESULT, first)
+    plan.beforehand, plan.afterwards = recorded.beforehand(), recorded.afterwards()
     return plan
 
 
 def _check(
-    plan: _Plan, arrays: list[np.ndarray], result: np.ndarray, gradients: list[np.ndarray | None]
+    plan: _Plan,
+    arrays: list[np.ndarray],
+    seeds: np.ndarray,
+    results: list[np.ndarray],
+    gradients: list[np.ndarray | None],
 ) -> None:
     """Raise unless the programs compute from the same inputs, bit for bit, what was recorded."""
     replay = _Replay()
     replay.plan = plan
-    found = [replay.forward(*arrays)]
+    found = [*replay.forward(*arrays)]
     if plan.backward is not None:
-        found += [g for g in replay.gradients(plan.seed) if g is not None]
-    expected = [result, *(g for g in gradients if g is not None)]
+        found += [g for g in replay.gradients(seeds) if g is not None]
+    expected = [*results, *(g for g in gradients if g is not None)]
     if any([a.tobytes() != b.tobytes() for a, b in zip(found, expected, strict=True)]):
         raise GraphError(
-            "capture: this function can't be recorded: beside its kernels, something else changed an array on the way"
+            "capture: the function can't be recorded: beside its kernels, something else changed an array on the way"
         )
 
 
@@ -280,52 +340,61 @@ class _Replay(Op):
     makes_fresh_gradients = True
     plan: _Plan
 
-    def forward(self, *arrays: np.ndarray) -> np.ndarray:
+    def forward(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         plan = self.plan
         dtype = plan.forward.dtype
-        none, (view, size) = ABSENT[dtype], plan.result
-        self.memories = [_memory(array) for array in arrays[: plan.arguments]]
+        none, (views, size) = ABSENT[dtype], plan.results
         self.tape: np.ndarray | None = _bytes(plan.tape)
-        self.result = _bytes(size)
-        result = view.of(self.result)
-        plan.forward(
-            self.tape, buffers.scratch(plan.forward.workspace, dtype), self.result, none, none, *self.memories
-        )
+        self.memories = [_memory(array) for array in arrays[: plan.arguments]]
+        self.results = _bytes(size)
+        scratch = buffers.scratch(plan.forward.workspace, dtype)
+        operands = (self.tape, scratch, self.results, none, none, *self.memories)
+        results = tuple([view.of(self.results) for view in views])
+        for draw, view in plan.beforehand:
+            draw(view.of(self.tape))
+        plan.forward(*operands)
         for function, places in plan.afterwards:
-            operands = (self.tape, none, self.result, none, none, *self.memories)
             function(*[p if isinstance(p, np.ndarray) else p[1].of(operands[p[0]]) for p in places])
-        return result
+        return results
 
     def _save(self, inputs: Any, saved_inputs: Any, outputs: Any, saved_outputs: Any) -> None:
-        everything = tuple([(index, ()) for index in range(len(inputs))])
-        super()._save(inputs, everything, outputs, (0,) if self.plan.reads_result else ())
+        saved_outputs = range(len(outputs)) if self.plan.reads_results else ()
+        super()._save(inputs, tuple([(index, ()) for index in range(len(inputs))]), outputs, saved_outputs)
 
-    def backward(self, grad: Tensor, *saved: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(self, *grads_and_saved: Any) -> tuple[Tensor | None, ...]:
         if recording.get():
             raise GraphError(
-                "capture: a captured function has gradients of first order only; call the function itself where "
-                "create_graph=True"
+                "capture: a captured function has gradients of first order only; for create_graph=True call the "
+                "function itself"
             )
         if self.tape is None:
             raise GraphError(
-                "capture: backward through a captured function a second time; call the function itself where the graph "
-                "is retained"
+                "capture: backward through a captured function a second time; for retain_graph=True call the function "
+                "itself"
             )
-        wanted = [self.needs(index) for index in range(len(self.edges))]
-        return tuple([wrap(g) if g is not None and w else None for g, w in zip(self.gradients(grad._array), wanted)])
+        grads = grads_and_saved[: len(self.plan.differentiable)]
+        found = self.gradients(self._seeded([None if g is None else g._array for g in grads]))
+        return tuple([wrap(g) if g is not None and e is not None else None for g, e in zip(found, self.edges)])
 
-    def gradients(self, grad: np.ndarray) -> list[np.ndarray | None]:
-        """For every input its gradient, or None, from that of the result."""
+    def _seeded(self, grads: list[np.ndarray | None]) -> np.ndarray:
+        """Memory with the gradients of the results; zeros where there is none."""
+        seeds, size = self.plan.seeds
+        if len(grads) == 1 and grads[0] is not None and _lies_as(grads[0], seeds[0]):
+            return grads[0]
+        memory = np.empty(size, np.uint8)
+        for seed, grad in zip(seeds, grads):
+            if seed is not None:
+                seed.of(memory)[...] = 0 if grad is None else grad
+        return memory
+
+    def gradients(self, seeds: np.ndarray) -> list[np.ndarray | None]:
+        """For every input its gradient, or None, from those of the results; the tape is used up."""
         plan = self.plan
-        assert self.tape is not None
-        if grad.strides != plan.seed.strides or not grad.flags.aligned:
-            seed = np.empty_like(plan.seed)
-            seed[...] = grad
-            grad = seed
-        views, size = plan.gradients
-        dtype, memory = plan.backward.dtype, _bytes(size)
+        dtype, (views, size) = plan.backward.dtype, plan.gradients
+        memory = _bytes(size)
         scratch = buffers.scratch(plan.backward.workspace, dtype)
-        plan.backward(self.tape, scratch, self.result, memory, grad, *self.memories)
+        assert self.tape is not None
+        plan.backward(self.tape, scratch, self.results, memory, seeds, *self.memories)
         self.tape = None
         return [None if view is None else view.of(memory) for view in views]
 
@@ -333,3 +402,7 @@ class _Replay(Op):
 def _bytes(size: int) -> np.ndarray:
     """Memory that begins on a cache line."""
     return buffers.empty((max(size, buffers.SMALLEST),), np.dtype(np.uint8))
+
+
+def _lies_as(array: np.ndarray, view: Any) -> bool:
+    return array.strides == view.strides and array.flags.aligned

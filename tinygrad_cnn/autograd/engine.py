@@ -298,15 +298,17 @@ def grad(
     return tuple(results)
 
 
-def leaf_gradients(output: Tensor, gradient: Tensor) -> dict[Tensor, Tensor]:
+def leaf_gradients(outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> dict[Tensor, Tensor]:
     """The gradients that reach the leaves, before their hooks, leaving every ``.grad`` alone; the graph is freed.
 
     Args:
-        output: a Tensor that requires grad.
-        gradient: the upstream gradient, of its shape.
+        outputs: Tensors that require grad.
+        gradients: their upstream gradients, of their shapes.
     """
-    walk = _walk([output], [gradient], False, False, None)
-    return {leaf: places[0] for leaf, places in walk.pending.items() if isinstance(leaf, Tensor) and places[0] is not None}
+    walk = _walk(outputs, gradients, False, False, None)
+    return {
+        leaf: places[0] for leaf, places in walk.pending.items() if isinstance(leaf, Tensor) and places[0] is not None
+    }
 
 
 def _keep(retain_graph: bool | None, create_graph: bool) -> bool:

@@ -104,6 +104,7 @@ class Recording:
         self._spans += [_span(array, array) for array in constants]
         self._limit = limit
         self._calls: list[tuple[Program, list[_Place]]] = []
+        self._beforehand: list[tuple[Callable[[Array], None], _Part, Array]] = []
         self._afterwards: list[tuple[Callable[..., None], list[_Place], list[Array]]] = []
         self._intermediates: list[_Intermediate] = []
         self._allocations: dict[int, tuple[weakref.ref[Array], int]] = {}  # by identity, those that are alive
@@ -130,14 +131,14 @@ class Recording:
             elif index == WORKSPACE and program.workspace:
                 place = At(SCRATCH)
             elif index in program.writes:
-                place = self._written(array)
+                place = self._written(array, len(self._calls))
             else:
                 place = self._read(array)
             if place is None:
                 names = ", ".join(dict.fromkeys(stage.kernel.name for stage in program.stages))
                 self.give_up(
-                    f"operand {index} of {names}, of shape {array.shape}, is neither an argument or a constant nor "
-                    "computed by a kernel"
+                    f"operand {index} of {names}, of shape {array.shape}, is neither an argument nor a constant (a "
+                    "parameter, a buffer), and no kernel has computed it"
                 )
                 return
             places.append(place)
@@ -148,6 +149,14 @@ class Recording:
         self._spans.append(_span(seed, At(SEED)))
         self._forward = len(self._calls)
         return self._forward
+
+    def redrawn(self, function: Callable[[Array], None], array: Array) -> None:
+        """Numbers that ``function(array)`` has drawn, and is to draw anew before every run of the forward program."""
+        place = self._written(array, 0)
+        if isinstance(place, _Part):
+            self._beforehand.append((function, place, array))
+        else:
+            self.give_up(f"random numbers are drawn into an array of shape {array.shape} that was there before")
 
     def then(self, function: Callable[..., None], *arrays: Array) -> None:
         """Something that is to be done after every run of the forward program, with what these arrays then contain."""
@@ -170,8 +179,8 @@ class Recording:
         known = self._allocations.get(id(owner))
         return None if known is None else self._part(known[1], array, owner)
 
-    def _written(self, array: Array) -> _Place | None:
-        """What an operand that is written is; None for an argument."""
+    def _written(self, array: Array, when: int) -> _Place | None:
+        """What an operand is that program number ``when`` writes; None for an argument."""
         begin = _address(array)
         for span in self._spans:
             if span.begin < begin + array.nbytes and begin < span.end:
@@ -184,7 +193,7 @@ class Recording:
             forget = functools.partial(_forget, self._allocations, identity)
             self._allocations[identity] = weakref.ref(owner, forget), number
             offset = begin - _address(owner)
-            self._intermediates.append(_Intermediate(offset, offset + array.nbytes, len(self._calls)))
+            self._intermediates.append(_Intermediate(offset, offset + array.nbytes, when))
         else:
             number = known[1]
         return self._part(number, array, owner)
@@ -280,6 +289,13 @@ class Recording:
         """Whether a program from number ``first`` on has to do with an operand of the result, after `results`."""
         parts = [place for _, places in self._calls[first:] for place in places if isinstance(place, _Part)]
         return any([(at := self._intermediates[part.number].place) and at.operand == operand for part in parts])
+
+    def beforehand(self) -> list[tuple[Callable[[Array], None], View]]:
+        """What `redrawn` was told, after `plan`: functions, and what they write to on the tape."""
+        return [
+            (function, View(self._at(part).offset, array.shape, array.strides, array.dtype))
+            for function, part, array in self._beforehand
+        ]
 
     def afterwards(self) -> list[tuple[Callable[..., None], list[tuple[int, View] | Array]]]:
         """What `then` was told, after `plan`: functions, and their arrays as views of operands, or constants."""

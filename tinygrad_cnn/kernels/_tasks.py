@@ -52,7 +52,7 @@ _none = np.empty(0)
 _PADDING = (id(_none),) * OPERANDS  # for operands that a program does not have
 _NOWHERE = OPERANDS  # stands for address 0, to which the constant arrays' addresses are added
 
-_DATA = object.__basicsize__
+DATA = object.__basicsize__
 """Where a NumPy array's object keeps the address of its memory: in the first field after Python's own header (NumPy's
 C API, `PyArrayObject`). Compiled code reads it there; arrays as arguments would take 2 µs more per call, and asking
 each for its ``__array_interface__`` 6."""
@@ -245,14 +245,14 @@ def launch(plan, workers, scratch, zero, a0, a1, a2, a3, a4, a5, a6, a7):
         a0, ..., a7: Where the operands' objects lie.
     """
     bases = address(scratch)
-    put(bases, get(a0 + _DATA))
-    put(bases + 8, get(a1 + _DATA))
-    put(bases + 16, get(a2 + _DATA))
-    put(bases + 24, get(a3 + _DATA))
-    put(bases + 32, get(a4 + _DATA))
-    put(bases + 40, get(a5 + _DATA))
-    put(bases + 48, get(a6 + _DATA))
-    put(bases + 56, get(a7 + _DATA))
+    put(bases, get(a0 + DATA))
+    put(bases + 8, get(a1 + DATA))
+    put(bases + 16, get(a2 + DATA))
+    put(bases + 24, get(a3 + DATA))
+    put(bases + 32, get(a4 + DATA))
+    put(bases + 40, get(a5 + DATA))
+    put(bases + 48, get(a6 + DATA))
+    put(bases + 56, get(a7 + DATA))
     put(bases + 64, 0)
     width = plan.shape[1]
     for stage in range(plan.shape[0]):

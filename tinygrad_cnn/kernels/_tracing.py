@@ -22,6 +22,13 @@ def python_reads(what: str) -> None:
         recording.give_up(f"{what} hands numbers to Python, which may do something else with others")
 
 
+def redrawn(function: Callable[[np.ndarray[Any, Any]], None], array: np.ndarray[Any, Any]) -> None:
+    """If programs are recorded: ``function(array)``, which drew its numbers, is to draw before each repetition too."""
+    recording = tracing.get()
+    if recording is not None:
+        recording.redrawn(function, array)
+
+
 def then(function: Callable[..., None], *arrays: np.ndarray[Any, Any]) -> None:
     """If programs are recorded: ``function(*arrays)``, which has just run, is to run after each repetition too."""
     recording = tracing.get()

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ._addresses import elements, get, get_real, size_of, zero_bytes
+from ._addresses import cast, elements, get, get_real, size_of, zero_bytes
 from ._channels import grad_sums, input_grad, merge, moments, normalise
 from ._jit import get_num_threads, helper
 from ._tasks import FIRST, NOWHERE, At, Program, Stage, portion, task_kernel
@@ -138,6 +138,29 @@ def _prepare_scale(rows: int, channels: int, dtype: np.dtype[Any], with_shift: b
     return Program(dtype, threads, [Stage(normalise_chunks, rows * channels, places, (), numbers)], 0, (out.operand,))
 
 
+def prepare_vectors(channels: int, dtype: np.dtype[Any], eps: float, affine: tuple[bool, bool]) -> Program:
+    """What computes scale and shift from running statistics.
+
+    Args:
+        channels, dtype, eps, affine: As in `prepare`.
+
+    Returns:
+        ``run(running_mean, running_var, weight, none, vectors, bias)`` writes ``scale = weight / √(running_var + eps)``
+        and ``shift = bias − scale·running_mean`` to ``vectors (2, C)``; the others are ``(C,)``.
+    """
+    return _prepare_vectors(channels, dtype, eps, affine, get_num_threads())
+
+
+@functools.lru_cache(maxsize=512)
+def _prepare_vectors(
+    channels: int, dtype: np.dtype[Any], eps: float, affine: tuple[bool, bool], threads: int
+) -> Program:
+    mean, var, weight, _, vectors, bias = map(At, range(6))
+    places = (mean, var, weight if affine[0] else NOWHERE, bias if affine[1] else NOWHERE, vectors)
+    stage = Stage(fixed_vectors, channels, places, (), (channels, eps))
+    return Program(dtype, threads, [stage], 0, (vectors.operand,))
+
+
 def _numbers(rows: int, channels: int, elements: int) -> tuple[int, ...]:
     """(rows, channels, chunks, rows of a block with so many elements)."""
     return rows, channels, _chunks(rows, channels), _block(channels, elements)
@@ -220,6 +243,24 @@ def _move(running, c, momentum, value, zero):
     """Move a running statistic towards a new value."""
     place = elements(running, c, 1, zero)
     place[0] = (1 - momentum) * place[0] + momentum * value
+
+
+@task_kernel
+def fixed_vectors(worker, workers, numbers, zero):
+    """Write scale and shift for running statistics. Workers share the channels.
+
+    Floats: ``running_mean`` and ``running_var (C,)``; ``weight`` and ``bias (C,)``, or absent; ``vectors (2, C)``,
+    written. Numbers: C, eps.
+    """
+    C = get(numbers + 8 * FIRST)
+    mean, variance = elements(get(numbers), 0, C, zero), elements(get(numbers + 8), 0, C, zero)
+    weight, bias, vectors = get(numbers + 16), get(numbers + 24), elements(get(numbers + 32), 0, 2 * C, zero)
+    eps, one = cast(get_real(numbers + 8 * FIRST + 8), zero), cast(1, zero)
+    for c in range(C * worker // workers, C * (worker + 1) // workers):
+        scale = _times(one / np.sqrt(variance[c] + eps), weight, c, zero)
+        shift = scale * -mean[c]
+        vectors[c] = scale
+        vectors[C + c] = shift + elements(bias, c, 1, zero)[0] if bias else shift
 
 
 @task_kernel

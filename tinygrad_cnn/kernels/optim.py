@@ -25,10 +25,11 @@ import numpy as np
 from ._addresses import elements, get, get_real
 from ._jit import get_num_threads, helper
 from ._memory import Array, flat_views, in_layout_of
-from ._tasks import FIRST, At, Program, Stage, TaskKernel, task_kernel
+from ._tasks import DATA, FIRST, At, Program, Stage, TaskKernel, task_kernel
 
 START, SIZE, GRAD, PARAMETER, STATE = range(5)
-"""Columns of a batch's table; the state's arrays follow one another from `STATE` on."""
+"""Columns of a batch's table: two counts of elements; then addresses, of a gradient's object, of a parameter's elements
+and of those of its state's arrays, which follow one another from `STATE` on."""
 
 
 class Batch:
@@ -62,7 +63,7 @@ class Batch:
         return Batch(*copy.deepcopy(self._columns, memo))
 
     def take(self, grads: Sequence[Array]) -> list[Array]:
-        """Put the addresses of one gradient for every parameter into the table.
+        """Put one gradient for every parameter into the table: where its object lies, which is quickly asked.
 
         Args:
             grads: Of the parameters' shapes and dtype, in any memory order.
@@ -74,7 +75,7 @@ class Batch:
             grad if grad.strides == strides and grad.flags.aligned else in_layout_of(parameter, grad)
             for grad, strides, parameter in zip(grads, self._strides, self._columns[0], strict=True)
         ]
-        self.table[:, GRAD] = [_address(grad) for grad in taken]
+        self.table[:, GRAD] = list(map(id, taken))
         return taken
 
 
@@ -191,7 +192,7 @@ def sgd_steps(worker, workers, numbers, zero):
     for _ in range(get(numbers + PARAMETERS)):
         begin, count = _part(row, worker, workers, numbers)
         if count > 0:
-            grad = elements(get(row + 8 * GRAD), begin, count, zero)
+            grad = elements(get(get(row + 8 * GRAD) + DATA), begin, count, zero)
             p = elements(get(row + 8 * PARAMETER), begin, count, zero)
             if get(numbers + COLUMNS) > STATE:
                 buffer = elements(get(row + 8 * STATE), begin, count, zero)
@@ -253,7 +254,7 @@ def adam_steps(worker, workers, numbers, zero):
     for _ in range(get(numbers + PARAMETERS)):
         begin, count = _part(row, worker, workers, numbers)
         if count > 0:
-            grad = elements(get(row + 8 * GRAD), begin, count, zero)
+            grad = elements(get(get(row + 8 * GRAD) + DATA), begin, count, zero)
             p = elements(get(row + 8 * PARAMETER), begin, count, zero)
             m = elements(get(row + 8 * STATE), begin, count, zero)
             v = elements(get(row + 8 * (STATE + 1)), begin, count, zero)

@@ -6,6 +6,7 @@ neural networks from overfitting", JMLR 15, 2014.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..autograd import Generator, Op, Tensor, default_generator, wrap
 from ..autograd.inplace import write
 from ..errors import DTypeError, ShapeError
 from ..kernels._memory import flat_views
+from ..kernels._tracing import redrawn
 from . import buffers
 
 LARGE = 1 << 14
@@ -67,22 +69,19 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         return input
     if array.dtype.kind != "f":
         raise DTypeError(f"dropout: input must be float32 or float64, got {input.dtype}")
-    if p == 1:
-        mask, scale = np.zeros_like(array, dtype=np.uint8), 1.0
-    else:
-        mask, scale = _mask(array, 1 - p), float(array.dtype.type(1) / array.dtype.type(1 - p))
+    mask = np.zeros_like(array, dtype=np.uint8)
+    scale = 1.0
+    if p < 1:
+        scale = float(array.dtype.type(1) / array.dtype.type(1 - p))
+        _draw(1 - p, mask)
+        redrawn(functools.partial(_draw, 1 - p), mask)
     out = Dropout.apply(input, wrap(mask), scale=scale)
     return write(input, out, "dropout") if inplace else out
 
 
-def _mask(like: np.ndarray, keep: float) -> np.ndarray:
-    """Ones with probability ``keep``, drawn in the order of the shape, in memory ordered as ``like``."""
-    drawn = bernoulli(default_generator, keep, like.size).reshape(like.shape)
-    if like.flags.c_contiguous:
-        return drawn
-    mask = np.empty_like(like, dtype=np.uint8)
-    np.copyto(mask, drawn)
-    return mask
+def _draw(keep: float, mask: np.ndarray) -> None:
+    """Write ones with probability ``keep``, drawn in the order of the shape."""
+    np.copyto(mask, bernoulli(default_generator, keep, mask.size).reshape(mask.shape))
 
 
 def bernoulli(generator: Generator, p: float, count: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import kernels
 from ..autograd import Op, Tensor, wrap
+from ..autograd.grad_mode import recording
 from ..errors import DTypeError, ShapeError
 from ..kernels._memory import ABSENT
 from ..kernels._tracing import then
@@ -244,10 +245,26 @@ def batch_norm(
     if running_mean is None or running_var is None:
         missing = "running_mean" if running_mean is None else "running_var"
         raise ShapeError(f"batch_norm: {missing} is None, but it is needed while not training")
-    s = wrap(1 / np.sqrt(running_var._array + input._array.dtype.type(eps)))
-    scale = s if weight is None else mul(weight, s)
-    offset = mul(scale, wrap(-running_mean._array))
-    return ScaleAndShift.apply(_in_rows(input), scale, offset if bias is None else add(offset, bias))
+    if recording.get() and any([v is not None and v.requires_grad for v in (weight, bias)]):
+        s = wrap(1 / np.sqrt(running_var._array + input._array.dtype.type(eps)))
+        scale = s if weight is None else mul(weight, s)
+        offset = mul(scale, wrap(-running_mean._array))
+        shift = offset if bias is None else add(offset, bias)
+    else:
+        scale, shift = map(wrap, _vectors(running_mean._array, running_var._array, weight, bias, eps))
+    return ScaleAndShift.apply(_in_rows(input), scale, shift)
+
+
+def _vectors(
+    running_mean: np.ndarray, running_var: np.ndarray, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> np.ndarray:
+    """Scale and shift, (2, C), with the bits that NumPy would give them, in one kernel."""
+    dtype, C = running_mean.dtype, len(running_mean)
+    vectors = np.empty((2, C), dtype)
+    run = kernels.norm.prepare_vectors(C, dtype, float(eps), (weight is not None, bias is not None))
+    weight_array, bias_array = (_vector(None if v is None else v._array, dtype) for v in (weight, bias))
+    run(prepared(running_mean), prepared(running_var), weight_array, ABSENT[dtype], vectors, bias_array)
+    return vectors
 
 
 def count_batch(batches: Tensor) -> None:
