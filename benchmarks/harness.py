@@ -29,6 +29,9 @@ SETTLE = 0.02
 """Seconds before a sample, and then a call that is not timed: the threads of the side before wait actively for some
 milliseconds after their last work, and would take a core away from this one."""
 
+CAPTURED = "captured"
+"""The side that is ours through ``tinygrad_cnn.capture``."""
+
 _PACKAGES = ("tinygrad_cnn", "numpy", "numba", "torch", "onnxruntime", "jax", "mygrad", "autograd", "tinygrad")
 
 
@@ -42,6 +45,7 @@ class Comparison:
         ratios: per other side, the quartiles (25 %, 50 %, 75 %) of its time divided by ours within a round.
         error: the largest difference found by the correctness check, relative to the largest value compared.
         above_floor: the quartiles of our time divided by the least that the work can take; None if that is not known.
+        captured: as `ratios` for the best other side, but of our time through ``capture``; None if that is no side.
     """
 
     name: str
@@ -49,12 +53,12 @@ class Comparison:
     ratios: dict[str, tuple[float, float, float]]
     error: float
     above_floor: tuple[float, float, float] | None = None
+    captured: tuple[float, float, float] | None = None
 
     @property
     def best_other(self) -> str | None:
         """The quickest of PyTorch's modes; of all other sides where PyTorch is not among them; None without others."""
-        modes = [side for side in self.ratios if side.startswith("torch")] or list(self.ratios)
-        return min(modes, key=lambda side: self.seconds[side], default=None)
+        return best_of(self.seconds)
 
     @property
     def ratio(self) -> float | None:
@@ -67,6 +71,9 @@ class Comparison:
         if self.best_other is not None:
             low, middle, high = self.ratios[self.best_other]
             ratio = f"ratio {middle:.2f} ({low:.2f} to {high:.2f})"
+        if self.captured is not None:
+            low, middle, high = self.captured
+            ratio += f"  captured {middle:.2f} ({low:.2f} to {high:.2f})"
         floor = "" if self.above_floor is None else f"  {self.above_floor[1]:.3g} times the floor"
         return f"{self.name:<48} ms: {times}  {ratio}{floor}  error {self.error:.1e}"
 
@@ -112,7 +119,16 @@ def compare(
         ratios[side] = ratio_quartiles(samples[side], samples[ours])
     medians = {side: statistics.median(times) for side, times in samples.items()}
     above_floor = None if floor is None else ratio_quartiles(samples[ours], least)
-    return Comparison(name, medians, ratios, error, above_floor)
+    best = best_of(medians)
+    captured = None if best is None or CAPTURED not in sides else ratio_quartiles(samples[best], samples[CAPTURED])
+    return Comparison(name, medians, ratios, error, above_floor, captured)
+
+
+def best_of(seconds: Mapping[str, float]) -> str | None:
+    """The quickest of the sides that are not ours, PyTorch's if there are any; None if there is no other."""
+    others = [side for side in list(seconds)[1:] if side != CAPTURED]
+    modes = [side for side in others if side.startswith("torch")] or others
+    return min(modes, key=lambda side: seconds[side], default=None)
 
 
 def repeats_of(call: Callable[[], Any]) -> int:

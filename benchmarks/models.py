@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -85,6 +86,15 @@ def resnet20(library: Any) -> Any:
         nn.Flatten(),
         nn.Linear(64, 10),
     )
+
+
+def loss_of(library: Any, model: Any, captured: bool) -> Callable[[Any, Any], Any]:
+    """The cross-entropy as a function of images and labels."""
+
+    def loss(images: Any, labels: Any) -> Any:
+        return library.nn.functional.cross_entropy(model(images), labels)
+
+    return library.capture(loss, model) if captured else loss
 
 
 INPUT_SHAPES = {lecture_cnn: (1, 28, 28), lenet5: (1, 28, 28), resnet20: (3, 32, 32)}

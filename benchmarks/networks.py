@@ -21,7 +21,7 @@ import tinygrad_cnn
 
 from . import harness
 from .floor import STEP_ARRAYS, floor
-from .models import INPUT_SHAPES, NAMES, lecture_cnn, lenet5, resnet20
+from .models import INPUT_SHAPES, NAMES, lecture_cnn, lenet5, loss_of, resnet20
 
 TRAINING = ((lecture_cnn, 64), (lecture_cnn, 256), (lenet5, 64), (lenet5, 256), (resnet20, 128))
 INFERENCE = ((lecture_cnn, 1), (lecture_cnn, 64), (lecture_cnn, 256), (lenet5, 1), (lenet5, 64), (lenet5, 256))
@@ -87,6 +87,8 @@ def training(build: Callable[[Any], Any], batch: int, compiled: bool, rounds: in
     last_x = their_x.contiguous(memory_format=torch.channels_last)
 
     sides: dict[str, Callable[[], Any]] = {"tinygrad_cnn": step(tinygrad_cnn, ours, x, target)}
+    twin, _ = same_models(build)
+    sides[harness.CAPTURED] = step(tinygrad_cnn, twin, x, target, captured=True)
     sides["torch NCHW"] = step(torch, nchw, their_x, their_target, fused=True)
     sides["torch channels_last"] = step(torch, last, last_x, their_target, fused=True)
     if compiled:
@@ -99,7 +101,11 @@ def training(build: Callable[[Any], Any], batch: int, compiled: bool, rounds: in
     pytorch_error = worst(gradients(torch, nchw, their_x, their_target), exact)
 
     def check() -> float:
-        return worst(gradients(tinygrad_cnn, ours, x, target), exact)
+        found = gradients(tinygrad_cnn, ours, x, target)
+        captured = gradients(tinygrad_cnn, twin, x, target, captured=True)
+        if any(a.tobytes() != b.tobytes() for a, b in zip(found, captured, strict=True)):
+            return float("inf")
+        return worst(found, exact)
 
     name = f"training step, {NAMES[build]}, batch {batch}"
     moved = images.nbytes + STEP_ARRAYS["Adam"] * parameter_bytes(nchw)
@@ -134,10 +140,10 @@ def parameter_bytes(model: Any) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
 
 
-def gradients(library: Any, model: Any, images: Any, labels: Any) -> list[np.ndarray]:
+def gradients(library: Any, model: Any, images: Any, labels: Any, captured: bool = False) -> list[np.ndarray]:
     """The gradient of the cross-entropy by every parameter."""
     model.zero_grad()
-    library.nn.functional.cross_entropy(model(images), labels).backward()
+    loss_of(library, model, captured)(images, labels).backward()
     return [np.array(parameter.grad.numpy()) for parameter in model.parameters()]
 
 
@@ -146,14 +152,14 @@ def worst(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
     return max(harness.difference(a, b) for a, b in zip(found, expected, strict=True))
 
 
-def step(library: Any, model: Any, images: Any, labels: Any, **adam: Any) -> Callable[[], None]:
+def step(library: Any, model: Any, images: Any, labels: Any, captured: bool = False, **adam: Any) -> Callable[[], None]:
     """A call that trains the model on one batch."""
     optimizer = library.optim.Adam(model.parameters(), lr=1e-3, **adam)
-    cross_entropy = library.nn.functional.cross_entropy
+    loss = loss_of(library, model, captured)
 
     def call() -> None:
         optimizer.zero_grad()
-        cross_entropy(model(images), labels).backward()
+        loss(images, labels).backward()
         optimizer.step()
 
     return call

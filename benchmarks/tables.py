@@ -53,6 +53,9 @@ def render(table: str) -> str:
         rival = "the best PyTorch mode"
     header = ["work", *(f"{side}, {unit}" for side in sides), f"times faster than {rival}"]
     has_floor = any(row.get("above_floor") for row in rows)
+    has_captured = any(row.get("captured") for row in rows)
+    if has_captured:
+        header.append("the same, captured")
     if has_floor:
         header.append("times the floor")
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
@@ -62,6 +65,8 @@ def render(table: str) -> str:
         if row["best_other"] is not None:
             ratio = _ratio(*row["ratios"][row["best_other"]])
         cells = [row["name"], *times, ratio]
+        if has_captured:
+            cells.append(_ratio(*row["captured"]) if row.get("captured") else "")
         if has_floor:
             cells.append(f"{row['above_floor'][1]:.3g}")
         lines.append("| " + " | ".join(cells) + " |")
