@@ -196,6 +196,13 @@ def test_gradients_by_arguments_and_by_some_parameters() -> None:
     assert model.conv1.weight.grad is None
 
 
+def test_gradients_of_both_terms_have_memory_of_their_own() -> None:
+    a, b = (tg.ones(3, 4, requires_grad=True) for _ in range(2))
+    tg.capture(lambda a, b: F.relu(a + b), nn.Identity())(a, b).sum().backward()
+    a.grad.add_(1)
+    assert (a.grad.tolist(), b.grad.tolist()) == ([[2.0] * 4] * 3, [[1.0] * 4] * 3)
+
+
 def test_gradients_are_accumulated_and_hooks_of_parameters_run() -> None:
     model = network().eval()
     model.norm.requires_grad_(False)

@@ -120,9 +120,9 @@ class Captured:
         plan = found[0]
         if plan.backward is None:
             with no_grad():
-                outputs = _Replay.apply(*inputs, plan=plan)
+                outputs = _Captured.apply(*inputs, plan=plan)
         else:
-            outputs = _Replay.apply(*inputs, *parameters, plan=plan)
+            outputs = _Captured.apply(*inputs, *parameters, plan=plan)
             outputs = tuple([o if d else o.detach() for o, d in zip(outputs, plan.differentiable)])
         return outputs[0] if plan.is_single else outputs
 
@@ -318,7 +318,7 @@ def _check(
     gradients: list[np.ndarray | None],
 ) -> None:
     """Raise unless the programs compute from the same inputs, bit for bit, what was recorded."""
-    replay = _Replay()
+    replay = _Captured()
     replay.plan = plan
     found = [*replay.forward(*arrays)]
     if plan.backward is not None:
@@ -333,7 +333,7 @@ def _check(
 # ---------------------------------------------------------------- replaying
 
 
-class _Replay(Op):
+class _Captured(Op):
     """Inputs are the function's arguments and, where gradients are wanted, all parameters."""
 
     saves_inputs = (0,)  # which ones, `_save` says
@@ -396,12 +396,22 @@ class _Replay(Op):
         assert self.tape is not None
         plan.backward(self.tape, scratch, self.results, memory, seeds, *self.memories)
         self.tape = None
-        return [None if view is None else view.of(memory) for view in views]
+        found: dict[int, np.ndarray] = {}
+        return [None if view is None else _own(found, view.offset, view.of(memory)) for view in views]
+
+    def name(self) -> str:
+        """What ``grad_fn`` prints."""
+        return "CapturedBackward"
 
 
 def _bytes(size: int) -> np.ndarray:
     """Memory that begins on a cache line."""
     return buffers.empty((max(size, buffers.SMALLEST),), np.dtype(np.uint8))
+
+
+def _own(found: dict[int, np.ndarray], offset: int, gradient: np.ndarray) -> np.ndarray:
+    """The gradient, which was not found at this offset before (for both terms of a sum); else a copy of it."""
+    return gradient if found.setdefault(offset, gradient) is gradient else gradient.copy(order="K")
 
 
 def _lies_as(array: np.ndarray, view: Any) -> bool:
