@@ -22,12 +22,12 @@ from .autograd import Op, Tensor, default_generator, no_grad, wrap
 from .autograd.engine import leaf_gradients
 from .autograd.grad_mode import anomaly, recording
 from .errors import DTypeError, GraphError
-from .kernels._memory import ABSENT
+from .kernels._memory import ABSENT, memory_of
 from .kernels._tracing import tracing
 from .ops import buffers
 from .ops.conv import get_float32_matmul_precision
 from .ops.copies import clone, contiguous_format
-from .ops.layout import channels_last, memory_of
+from .ops.layout import channels_last
 
 REMEMBERED = 8
 """Situations whose programs a captured function keeps, at most."""

@@ -79,3 +79,13 @@ def in_layout_of(model: Array, array: Array) -> Array:
 def is_channels_last(array: Array) -> bool:
     """Whether an (N, C, H, W) array lies in memory as writable, aligned, gapless (N, H, W, C)."""
     return array.transpose(0, 2, 3, 1).flags.carray
+
+
+def memory_of(x: Array) -> Array | None:
+    """The C-contiguous array that a kernel reads ``x`` as: itself or, of channels-last images, (N, H, W, C); else None.
+
+    It is aligned and writable.
+    """
+    if x.flags.carray:
+        return x
+    return x.transpose(0, 2, 3, 1) if x.ndim == 4 and is_channels_last(x) else None

@@ -64,16 +64,6 @@ def nchw(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 3, 1, 2)
 
 
-def memory_of(x: np.ndarray) -> np.ndarray | None:
-    """The C-contiguous array that a kernel reads ``x`` as: itself or, of channels-last images, (N, H, W, C); else None.
-
-    It is aligned and writable.
-    """
-    if x.flags.carray:
-        return x
-    return nhwc(x) if x.ndim == 4 and is_channels_last(x) else None
-
-
 def prepared(x: np.ndarray) -> np.ndarray:
     """``x`` if it is C-contiguous, aligned and writable, else a copy that is: what kernels are compiled for."""
     return x if x.flags.carray else np.array(x, order="C")

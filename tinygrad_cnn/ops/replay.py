@@ -20,12 +20,12 @@ import numpy as np
 from .. import kernels
 from ..autograd import Tensor, wrap
 from ..autograd.grad_mode import inference
-from ..kernels._memory import ABSENT
+from ..kernels._memory import ABSENT, memory_of
 from ..kernels._tracing import tracing
 from . import buffers
 from .chunks import CHUNK, cut
 from .conv import get_float32_matmul_precision
-from .layout import memory_of, nchw
+from .layout import nchw
 
 if TYPE_CHECKING:
     from ..kernels._chain import Recording
