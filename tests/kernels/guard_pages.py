@@ -79,13 +79,18 @@ def run_max_pool(rng: np.random.Generator, dtype: type, at_end: bool, seed: int)
     kernels.max_pool.prepare("input_grad", *sizes)(arrays["out"], places, arrays["grad"])
 
 
-def run_relu(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:
-    """ReLU with bits and its gradient between guards."""
+def run_elementwise(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:
+    """Every elementwise kernel between guards."""
     size = int(rng.integers(1, 100))
-    x, out = guarded({"x": (size,), "out": (size,)}, dtype, at_end, seed).values()
-    bits = Guarded((-(-size // 8),), np.uint8, at_end).array
-    kernels.elementwise.prepare("relu_with_bits", size, x.dtype)(x, out, bits)
-    kernels.elementwise.prepare("where_bits", size, x.dtype)(x, bits, out)
+    a, b, out = guarded({"a": (size,), "b": (size,), "out": (size,)}, dtype, at_end, seed).values()
+    bits, mask = (Guarded((count,), np.uint8, at_end).array for count in (-(-size // 8), size))
+    operands = {
+        "add": (a, b, out), "relu": (a, out), "relu_grad": (a, b, out), "relu_with_bits": (a, out, bits),
+        "where_bits": (a, bits, out), "scale_where": (a, mask, out),
+    }  # fmt: skip
+    for name, arrays in operands.items():
+        numbers = (2.0,) if name == "scale_where" else ()
+        kernels.elementwise.prepare(name, size, np.dtype(dtype), *numbers)(*arrays)
 
 
 def run_batch_norm(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:
@@ -104,6 +109,8 @@ def run_batch_norm(rng: np.random.Generator, dtype: type, at_end: bool, seed: in
     forward(x, weight, bias, scratch, y, statistics, running_mean, running_var)
     backward(y, x, weight, more, y, sums, mean, s)
     kernels.norm.prepare_scale(M, C, np.dtype(dtype), with_shift=affine[1])(x, weight, bias, more, y)
+    fixed = kernels.norm.prepare_vectors(C, np.dtype(dtype), 1e-5, affine)
+    fixed(running_mean, running_var, weight, more, statistics, bias)
 
 
 def run_cross_entropy(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:
@@ -134,7 +141,7 @@ def main() -> None:
             run(kernels.conv, case, guarded(shapes, dtype, at_end, seed), algorithms)
             run_matmul(np.random.default_rng(seed), dtype, at_end, seed)
             run_max_pool(np.random.default_rng(seed), dtype, at_end, seed)
-            run_relu(np.random.default_rng(seed), dtype, at_end, seed)
+            run_elementwise(np.random.default_rng(seed), dtype, at_end, seed)
             run_batch_norm(np.random.default_rng(seed), dtype, at_end, seed)
             run_cross_entropy(np.random.default_rng(seed), dtype, at_end, seed)
     print(count)
