@@ -11,18 +11,19 @@ import tinygrad_cnn
 
 ROOT = pathlib.Path(tinygrad_cnn.__file__).parent
 
-BASE = {"errors", "folders", "_version"}
+BASE = {"errors", "folders", "tracing", "_version"}
 MAY_IMPORT = {
     "errors": set(),
     "folders": set(),
     "_version": set(),
-    "kernels": {"folders"},
+    "tracing": {"errors"},
+    "kernels": {"folders", "tracing"},
     "threads": {"kernels"},
-    "autograd": {"errors"},
-    "ops": {"autograd", "kernels", "errors"},
+    "autograd": {"errors", "tracing"},
+    "ops": {"autograd", "kernels", "errors", "tracing"},
     "nn": {"ops", "autograd", "errors"},
-    "optim": {"kernels", "autograd", "errors"},
-    "captured": {"ops", "kernels", "autograd", "errors"},
+    "optim": {"kernels", "autograd", "errors", "tracing"},
+    "captured": {"ops", "kernels", "autograd", "errors", "tracing"},
     "serialization": {"autograd", "errors"},
     "data": {"autograd", "errors"},
     "vision": {"data", "autograd", "errors", "folders"},

@@ -5,14 +5,16 @@ graph. `capture` lets a function run once while `kernels._chain` listens, and ma
 for forward and one for backward. They are one node of the graph, with the function's arguments and all parameters as
 its inputs; what autograd, hooks on parameters, optimizers and gradient accumulation do stays as it is.
 
-The kernels are the same, and so are the bits. Before it is used, what was recorded runs once on the same numbers, and
-its results must be those of the recording, bit for bit: that finds everything that happened beside kernels.
+The kernels are the same, and so are the bits. What happens beside kernels and can't be repeated ends the recording with
+an error: numbers handed to Python, writes in place, memory that no kernel has written. And before it is used, what was
+recorded runs once on the same numbers: results, gradients, buffers and random numbers must be those of the recording.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+import itertools
+import threading
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,14 +25,16 @@ from .autograd.engine import leaf_gradients
 from .autograd.grad_mode import anomaly, recording
 from .errors import DTypeError, GraphError
 from .kernels._memory import ABSENT, memory_of
-from .kernels._tracing import tracing
 from .ops import buffers
 from .ops.conv import get_float32_matmul_precision
 from .ops.copies import clone, contiguous_format
 from .ops.layout import channels_last
+from .tracing import tracing
 
 REMEMBERED = 8
 """Situations whose programs a captured function keeps, at most."""
+
+_recording_lock = threading.RLock()
 
 
 def capture(function: Callable[..., Any], module: Any = None) -> Captured:
@@ -49,7 +53,8 @@ def capture(function: Callable[..., Any], module: Any = None) -> Captured:
     It is recorded anew whenever something is different that its result depends on: the arguments' shapes, dtypes and
     memory layout, the module's arrays (not the numbers in them), ``training`` of any submodule, the settings of the
     layers of this package, which parameters require grad, ``no_grad``, the number of threads and the precision. What
-    else the function's Python reads (its own attributes, global variables) is read only while it is recorded.
+    else the function's Python reads and writes (its own attributes, global variables) it does only while it is
+    recorded. Other threads should not draw random numbers then: they are drawn again.
 
     While a submodule has hooks, under ``detect_anomaly`` and for empty arguments the function is simply called.
 
@@ -57,17 +62,19 @@ def capture(function: Callable[..., Any], module: Any = None) -> Captured:
         function: called with Tensors, gives one or a tuple of them. Its numbers must come from kernels: convolution,
             pooling, ``batch_norm`` (with gradients by its weight and bias in training only), ``dropout``, ``linear``,
             ``relu``, sums of two Tensors of one shape, ``cross_entropy`` with int64 labels, and views such as
-            ``flatten``. It must not ask a Tensor for its numbers.
+            ``flatten``. It must not ask a Tensor for its numbers, nor write to one in place.
         module: the ``nn.Module`` whose parameters and buffers it uses. Default: ``function`` itself.
 
     Returns:
         A function of up to three Tensors. Its results have gradients of first order only, and backward can go through
-        them once, even with ``retain_graph``.
+        them once, even with ``retain_graph``. The gradients that one backward gives to parameters share a block of
+        memory, which lives as long as one of them. Where another gradient of the same parameter is added to them, it is
+        so in another order than without ``capture``.
 
     Raises:
         TypeError: ``function`` can't be called, or ``module`` is no module.
         GraphError: (when called) it can't be recorded; the message says which operation was in the way. The module's
-            buffers are then as they were.
+            parameters and buffers are then as they were.
     """
     module = function if module is None else module
     if not callable(function):
@@ -98,31 +105,33 @@ class Captured:
         for index, tensor in enumerate(inputs):
             if not isinstance(tensor, Tensor):
                 raise DTypeError(f"capture: argument {index} must be a Tensor, got {type(tensor).__name__}")
-        situation: list[Any] = []
-        found_parameters: dict[int, Tensor] = {}
-        has_hooks = _describe(self.module, situation, found_parameters)
-        if has_hooks or anomaly.get() or tracing.get() is not None or not all([t._array.size for t in inputs]):
+        situation = _Situation()
+        situation.describe(self.module)
+        is_empty = not all([t._array.size for t in inputs])
+        if situation.has_hooks or is_empty or anomaly.get() or tracing.get() is not None:
             return self.function(*inputs)
         inputs = tuple(map(_readable, inputs))
-        parameters = list(found_parameters.values())
-        with_gradients = recording.get() and any([t.requires_grad for t in (*inputs, *parameters)])
+        own = (*situation.parameters.values(), *situation.buffers.values())
+        with_gradients = recording.get() and any([t.requires_grad for t in (*inputs, *own)])
         key = (
             *((t._array.shape, t._array.strides, t._array.dtype, t.requires_grad) for t in inputs),
-            with_gradients, kernels._jit.get_num_threads(), get_float32_matmul_precision(), *map(id, situation),
+            with_gradients, kernels._jit.get_num_threads(), get_float32_matmul_precision(), *situation.lists,
+            *map(id, situation.objects),
         )  # fmt: skip
         found = self._plans.get(key)
         if found is None:
-            plan = _recorded(self.function, self.module, inputs, parameters, with_gradients)
-            while len(self._plans) >= REMEMBERED:
-                self._plans.pop(next(iter(self._plans)))
-            # The objects are kept with it, so that their identities stand for them.
-            found = self._plans[key] = plan, situation
+            with _recording_lock:
+                plan = _recorded(self.function, inputs, situation, with_gradients)
+                while len(self._plans) >= REMEMBERED:
+                    self._plans.pop(next(iter(self._plans)))
+                # The objects are kept with it, so that their identities stand for them.
+                found = self._plans[key] = plan, situation.objects
         plan = found[0]
         if plan.backward is None:
             with no_grad():
                 outputs = _Captured.apply(*inputs, plan=plan)
         else:
-            outputs = _Captured.apply(*inputs, *parameters, plan=plan)
+            outputs = _Captured.apply(*inputs, *own, plan=plan)
             outputs = tuple([o if d else o.detach() for o, d in zip(outputs, plan.differentiable)])
         return outputs[0] if plan.is_single else outputs
 
@@ -142,33 +151,41 @@ def _readable(tensor: Tensor) -> Tensor:
     return tensor if array.flags.carray else clone(tensor, memory_format=contiguous_format)
 
 
-def _describe(module: Any, found: list[Any], parameters: dict[int, Tensor]) -> bool:
-    """Whether a module, or one inside it, has hooks.
+class _Situation:
+    """What a module's results depend on beside numbers.
 
-    Args:
-        module: an ``nn.Module``.
-        found: what its results depend on beside numbers is appended.
-        parameters: its parameters are added, by identity.
-
-    The settings of this package's layers are among it. Those of other classes are not: a counter would be one.
+    Attributes:
+        objects: what must be the very same: arrays, and the settings of this package's layers. Those of other classes
+            are not among it: a counter would be one.
+        lists: settings that are lists, as text.
+        parameters, buffers: the Tensors of the module, by identity.
+        has_hooks: whether it, or one inside it, has hooks.
     """
-    attributes = module.__dict__
-    if type(module).__module__.startswith("tinygrad_cnn."):
-        found += attributes.values()
-    else:
-        found += (module, attributes.get("training"))
-    for tensor in module._parameters.values():
-        if tensor is not None:
-            parameters[id(tensor)] = tensor
-            found += (tensor, tensor._array, tensor._requires_grad)
-    for tensor in module._buffers.values():
-        if tensor is not None:
-            found.append(tensor._array)
-    has_hooks = module.has_hooks()
-    for child in module._modules.values():
-        if child is not None:
-            has_hooks = _describe(child, found, parameters) or has_hooks
-    return has_hooks
+
+    def __init__(self) -> None:
+        self.objects: list[Any] = []
+        self.lists: list[str] = []
+        self.parameters: dict[int, Tensor] = {}
+        self.buffers: dict[int, Tensor] = {}
+        self.has_hooks = False
+
+    def describe(self, module: Any) -> None:
+        """Add what an ``nn.Module`` and those inside it are."""
+        attributes = module.__dict__
+        if type(module).__module__.startswith("tinygrad_cnn."):
+            self.objects += attributes.values()
+            self.lists += [repr(value) for value in attributes.values() if type(value) is list]
+        else:
+            self.objects += (module, attributes.get("training"))
+        for own, tensors in ((self.parameters, module._parameters), (self.buffers, module._buffers)):
+            for tensor in tensors.values():
+                if tensor is not None:
+                    own[id(tensor)] = tensor
+                    self.objects += (tensor, tensor._array, tensor._requires_grad)
+        self.has_hooks = self.has_hooks or module.has_hooks()
+        for child in module._modules.values():
+            if child is not None:
+                self.describe(child)
 
 
 # ---------------------------------------------------------------- recording
@@ -180,12 +197,13 @@ class _Plan:
     Attributes:
         forward, backward: see `kernels._chain.Recording.program`.
         tape: bytes of intermediate results.
-        arguments: how many inputs are the function's arguments; the others are all parameters.
+        arguments: how many inputs are the function's arguments; the others are the module's parameters and buffers.
         is_single: whether the function returns one Tensor, not a tuple.
         differentiable: for each of its results whether it requires grad.
         results: where each lies, in an array of so many bytes.
         seeds: where the gradient of each is expected, None where none is, in an array of so many bytes.
         reads_results: whether backward reads results.
+        reads: the numbers of the inputs that it reads.
         gradients: where the gradient of each input lies, None if it has none, in an array of so many bytes.
         beforehand, afterwards: what is to be done before and after forward: see `kernels._chain.Recording`.
     """
@@ -199,32 +217,26 @@ class _Plan:
     results: tuple[list[Any], int]
     seeds: tuple[list[Any], int]
     reads_results: bool
+    reads: list[int]
     gradients: tuple[list[Any], int]
     beforehand: list[Any]
     afterwards: list[Any]
 
 
 def _recorded(
-    function: Callable[..., Any],
-    module: Any,
-    inputs: Sequence[Tensor],
-    parameters: list[Tensor],
-    with_gradients: bool,
+    function: Callable[..., Any], inputs: Sequence[Tensor], situation: _Situation, with_gradients: bool
 ) -> _Plan:
-    """Run the function and record it, forward and backward; the module's buffers and the random numbers stay."""
-    leaves = [wrap(tensor._array).requires_grad_(with_gradients and tensor.requires_grad) for tensor in inputs]
-    kept = [b._array for b in module.buffers()]
-    recorded = kernels._chain.Recording(
-        [_memory(leaf._array) for leaf in leaves], [*(p._array for p in parameters), *kept]
-    )
-    with _undone(kept):
+    """Run the function and record it, forward and backward; parameters, buffers and the random numbers stay."""
+    # Copies of the arguments: what lies in one place in memory is one thing then.
+    leaves = [wrap(t._array.copy(order="K")).requires_grad_(with_gradients and t.requires_grad) for t in inputs]
+    own = [*situation.parameters.values(), *situation.buffers.values()]
+    recorded = kernels._chain.Recording([_memory(leaf._array) for leaf in leaves], [t._array for t in own])
+    with _Undone(own) as run:
         token = tracing.set(recorded)
         try:
             returned = function(*leaves)
             outputs = returned if type(returned) is tuple else (returned,)
-            for output in outputs:
-                if not isinstance(output, Tensor):
-                    raise GraphError(f"capture: the function must return Tensors, got {type(output).__name__}")
+            _check_outputs(outputs)
             seeds, memory = _seeds(outputs, with_gradients)
             first = recorded.begin_backward(memory)
             found: dict[Tensor, Tensor] = {}
@@ -233,33 +245,89 @@ def _recorded(
                 found = leaf_gradients(*zip(*differentiable))
         finally:
             tracing.reset(token)
+    _check_leaves(found, leaves, own)
+    if memory.size and not found:
+        raise GraphError("capture: the result requires grad, but no gradient reaches an argument or a parameter")
+    gradients = [found[t]._array if t in found else None for t in (*leaves, *own)]
+    results = [output._array for output in outputs]
+    plan = _planned(recorded, results, gradients, first)
+    _check_arguments(leaves, inputs, with_gradients)
+    operands, constants = recorded.read_from(first)
+    plan.reads_results = kernels._chain.RESULT in operands
+    plan.reads = [k for k in range(len(inputs)) if kernels._chain.INPUT + k in operands]
+    plan.reads += [
+        number
+        for number, tensor in enumerate(own, len(inputs))
+        if any([np.may_share_memory(tensor._array, constant) for constant in constants])
+    ]
+    plan.arguments, plan.is_single = len(inputs), type(returned) is not tuple
+    plan.seeds, plan.differentiable = (seeds, memory.nbytes), [s is not None for s in seeds]
+    with _Undone(own) as repetition:
+        same = _gives(plan, [t._array for t in (*leaves, *own)], memory, results, gradients)
+    if not (same and run.left_the_same_as(repetition)):
+        raise GraphError(
+            "capture: the function can't be recorded: beside its kernels, something else changed an array on the way"
+        )
+    return plan
+
+
+def _check_outputs(outputs: Sequence[Any]) -> None:
+    """Raise unless these are Tensors on memory of their own."""
+    if not outputs:
+        raise GraphError("capture: the function must return a Tensor or several, got an empty tuple")
+    for output in outputs:
+        if not isinstance(output, Tensor):
+            raise GraphError(f"capture: the function must return Tensors, got {type(output).__name__}")
+    for a, b in itertools.combinations(outputs, 2):
+        if np.may_share_memory(a._array, b._array):
+            raise GraphError(
+                f"capture: two results of the function share memory, of shapes {tuple(a.shape)} and {tuple(b.shape)}; "
+                "return one of them, or clone() it outside"
+            )
+
+
+def _check_leaves(found: dict[Tensor, Tensor], leaves: list[Tensor], own: list[Tensor]) -> None:
+    """Raise if gradients reach something else than arguments and parameters."""
     for leaf in found:
-        if leaf not in {*leaves, *parameters}:
+        if leaf not in {*leaves, *own}:
             raise GraphError(
                 f"capture: a Tensor of shape {tuple(leaf.shape)} requires grad, but is neither an argument nor a "
                 "parameter of the module"
             )
-    gradients = [found[t]._array if t in found else None for t in (*leaves, *parameters)]
-    results = [output._array for output in outputs]
-    plan = _planned(recorded, results, gradients, first)
-    plan.arguments, plan.is_single = len(inputs), type(returned) is not tuple
-    plan.seeds, plan.differentiable = (seeds, memory.nbytes), [s is not None for s in seeds]
-    with _undone(kept):
-        _check(plan, [t._array for t in (*inputs, *parameters)], memory, results, gradients)
-    return plan
 
 
-@contextmanager
-def _undone(arrays: list[np.ndarray]) -> Iterator[None]:
-    """What happens inside to these arrays and to the random numbers is undone."""
-    before = [array.copy() for array in arrays]
-    state = default_generator.get_state()
-    try:
-        yield
-    finally:
-        for array, values in zip(arrays, before):
-            array[...] = values
-        default_generator.set_state(state)
+def _check_arguments(leaves: list[Tensor], inputs: Sequence[Tensor], with_gradients: bool) -> None:
+    """Raise if the function has changed what stood for its arguments."""
+    for index, (leaf, tensor) in enumerate(zip(leaves, inputs)):
+        if leaf.requires_grad != (with_gradients and tensor.requires_grad) or not _same(leaf._array, tensor._array):
+            raise GraphError(f"capture: the function changes argument {index}, of shape {tuple(tensor.shape)}")
+
+
+class _Undone:
+    """A context: what happens inside to some Tensors and to the random numbers is undone."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self.arrays = [t._array for t in tensors if t._array.flags.writeable]
+
+    def __enter__(self) -> _Undone:
+        self.before, self.state = [array.copy() for array in self.arrays], default_generator.get_state()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.after, self.state_after = [array.copy() for array in self.arrays], default_generator.get_state()
+        for array, values in zip(self.arrays, self.before):
+            if not _same(array, values):
+                array[...] = values
+        default_generator.set_state(self.state)
+
+    def left_the_same_as(self, other: _Undone) -> bool:
+        """Whether both ended with the same numbers."""
+        drew = [np.array_equal(value, other.state_after[name]) for name, value in self.state_after.items()]
+        return all(drew) and all(map(_same, self.after, other.after))
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.tobytes() == b.tobytes()
 
 
 def _seeds(outputs: Sequence[Tensor], with_gradients: bool) -> tuple[list[Any], np.ndarray]:
@@ -300,34 +368,29 @@ def _planned(recorded: Any, results: list[np.ndarray], gradients: list[np.ndarra
         plan.backward = recorded.program(chain.At(chain.SCRATCH), first) if wanted else None
     if recorded.reason:
         raise GraphError(f"capture: the function can't be recorded: {recorded.reason}")
-    assert placed is not None
-    assert placed_gradients is not None
+    if placed is None or placed_gradients is None or plan.forward is None:
+        raise GraphError("capture: the function can't be recorded: no kernel computed anything")
     views = iter(placed_gradients[0])
     plan.results = placed
     plan.gradients = [None if g is None else next(views) for g in gradients], placed_gradients[1]
-    plan.reads_results = recorded.reads(chain.RESULT, first)
     plan.beforehand, plan.afterwards = recorded.beforehand(), recorded.afterwards()
     return plan
 
 
-def _check(
+def _gives(
     plan: _Plan,
     arrays: list[np.ndarray],
     seeds: np.ndarray,
     results: list[np.ndarray],
     gradients: list[np.ndarray | None],
-) -> None:
-    """Raise unless the programs compute from the same inputs, bit for bit, what was recorded."""
+) -> bool:
+    """Whether the programs compute from the same inputs, bit for bit, what was recorded."""
     replay = _Captured()
     replay.plan = plan
     found = [*replay.forward(*arrays)]
     if plan.backward is not None:
         found += [g for g in replay.gradients(seeds) if g is not None]
-    expected = [*results, *(g for g in gradients if g is not None)]
-    if any([a.tobytes() != b.tobytes() for a, b in zip(found, expected, strict=True)]):
-        raise GraphError(
-            "capture: the function can't be recorded: beside its kernels, something else changed an array on the way"
-        )
+    return all(map(_same, found, [*results, *(g for g in gradients if g is not None)]))
 
 
 # ---------------------------------------------------------------- replaying
@@ -359,7 +422,7 @@ class _Captured(Op):
 
     def _save(self, inputs: Any, saved_inputs: Any, outputs: Any, saved_outputs: Any) -> None:
         saved_outputs = range(len(outputs)) if self.plan.reads_results else ()
-        super()._save(inputs, tuple([(index, ()) for index in range(len(inputs))]), outputs, saved_outputs)
+        super()._save(inputs, tuple([(index, ()) for index in self.plan.reads]), outputs, saved_outputs)
 
     def backward(self, *grads_and_saved: Any) -> tuple[Tensor | None, ...]:
         if recording.get():
@@ -391,11 +454,13 @@ class _Captured(Op):
         """For every input its gradient, or None, from those of the results; the tape is used up."""
         plan = self.plan
         dtype, (views, size) = plan.backward.dtype, plan.gradients
+        none = ABSENT[dtype]
         memory = _bytes(size)
         scratch = buffers.scratch(plan.backward.workspace, dtype)
         assert self.tape is not None
         plan.backward(self.tape, scratch, self.results, memory, seeds, *self.memories)
         self.tape = None
+        self.memories, self.results = [], none  # the graph may live on
         found: dict[int, np.ndarray] = {}
         return [None if view is None else _own(found, view.offset, view.of(memory)) for view in views]
 
@@ -406,7 +471,11 @@ class _Captured(Op):
 
 def _bytes(size: int) -> np.ndarray:
     """Memory that begins on a cache line."""
-    return buffers.empty((max(size, buffers.SMALLEST),), np.dtype(np.uint8))
+    if size >= buffers.SMALLEST:
+        return buffers.empty((size,), np.dtype(np.uint8))
+    memory = np.empty(size + buffers.ALIGNMENT, np.uint8)
+    begin = -memory.__array_interface__["data"][0] % buffers.ALIGNMENT
+    return memory[begin : begin + size]
 
 
 def _own(found: dict[int, np.ndarray], offset: int, gradient: np.ndarray) -> np.ndarray:

@@ -273,7 +273,7 @@ def test_an_error_on_the_way_leaves_nothing_behind(programs: list[int]) -> None:
         for _ in range(2):
             with pytest.raises(ShapeError, match="3 channels"):
                 model(wrong)
-        assert kernels._tracing.tracing.get() is None
+        assert tinygrad_cnn.tracing.tracing.get() is None
         x = images()
         for _ in range(2):
             assert model(x).numpy().tobytes() == in_turn(model, x).tobytes()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, GraphError, ShapeError
+from ..tracing import refuse_while_recording
 from .anomaly import explain, raise_on_nan_gradient, raise_on_nan_root
 from .grad_mode import anomaly, enable_grad, recording, set_grad_enabled
 from .op import Op
@@ -233,6 +234,7 @@ def backward(
             modified in place.  Every ``.grad`` is then as it was.
         ShapeError, DTypeError: an upstream gradient of another shape or dtype.
     """
+    refuse_while_recording("backward")
     tensors = _as_list(tensors, "tensors")
     gradients = _check_roots(tensors, grad_tensors, "backward")
     wanted, targets = None, []
@@ -273,6 +275,7 @@ def grad(
     Raises:
         GraphError: as ``backward``; an input that needs no gradient; an unused input.
     """
+    refuse_while_recording("grad")
     if allow_unused is False and materialize_grads:
         raise ValueError("grad: allow_unused=False and materialize_grads=True contradict each other")
     allow_unused = materialize_grads if allow_unused is None else allow_unused
@@ -432,6 +435,7 @@ def _commit_retained(walk: _Walk, inputs: Sequence[Tensor]) -> None:
 
 def zero_grad(leaves: Iterable[Tensor], set_to_none: bool = True) -> None:
     """Forget the leaves' gradients, or with ``set_to_none=False`` fill those that are there with zeros."""
+    refuse_while_recording("zero_grad")
     for leaf in leaves:
         gradient = leaf._grad
         if gradient is None or set_to_none:

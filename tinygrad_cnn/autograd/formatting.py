@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..tracing import python_reads
 from .dtype import bool_, get_default_dtype, int64
 from .tensor import Tensor
 
@@ -64,6 +65,7 @@ def set_printoptions(
 
 def to_string(tensor: Tensor) -> str:
     """What ``print(tensor)`` shows, as PyTorch prints it."""
+    python_reads("repr")
     array, suffixes = tensor._array, []
     dtype = tensor.dtype
     if array.size == 0:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, GraphError, ShapeError
+from ..tracing import python_writes
 from .dtype import can_cast
 from .grad_mode import recording
 from .op import Op
@@ -59,6 +60,7 @@ def check_writable(target: Tensor, name: str) -> None:
         GraphError: a leaf that requires grad (or a view of one) while recording; a copy where PyTorch has a view;
             an inference tensor while recording; overlapping or read-only memory.
     """
+    python_writes(name)
     if target._copied_by is not None:
         raise GraphError(
             f"{name}: {target._copied_by}() had to copy here, so this write would not reach the tensor it was taken "

@@ -152,17 +152,19 @@ class Recording:
 
     def redrawn(self, function: Callable[[Array], None], array: Array) -> None:
         """Numbers that ``function(array)`` has drawn, and is to draw anew before every run of the forward program."""
-        place = self._written(array, 0)
+        place = None if self._forward is not None else self._written(array, 0)
         if isinstance(place, _Part):
             self._beforehand.append((function, place, array))
         else:
-            self.give_up(f"random numbers are drawn into an array of shape {array.shape} that was there before")
+            self.give_up(f"random numbers are drawn in backward, or into an array of shape {array.shape} from outside")
 
     def then(self, function: Callable[..., None], *arrays: Array) -> None:
         """Something that is to be done after every run of the forward program, with what these arrays then contain."""
         places = [self._read(array) for array in arrays]
         if None in [place if place is None else 0 for place in places]:
             self.give_up(f"{function} reads an array that no kernel wrote")
+        if self._forward is not None:
+            self.give_up(f"{function} is to run in backward")
         self._afterwards.append((function, places, list(arrays)))  # type: ignore[arg-type]
 
     def _read(self, array: Array) -> _Place | None:
@@ -285,10 +287,16 @@ class Recording:
         workspace = scratch.offset + max(program.workspace for program, _ in calls) * dtype.itemsize
         return Program(dtype, workers, stages, -(-workspace // dtype.itemsize), writes=())
 
-    def reads(self, operand: int, first: int) -> bool:
-        """Whether a program from number ``first`` on has to do with an operand of the result, after `results`."""
-        parts = [place for _, places in self._calls[first:] for place in places if isinstance(place, _Part)]
-        return any([(at := self._intermediates[part.number].place) and at.operand == operand for part in parts])
+    def read_from(self, first: int) -> tuple[set[int], list[Array]]:
+        """What programs from number ``first`` on have to do with, after `results`: operands, and constants."""
+        operands, constants = set(), []
+        for place in [place for _, places in self._calls[first:] for place in places]:
+            at = self._at(place) if isinstance(place, _Part) else place
+            if isinstance(at, At):
+                operands.add(at.operand)
+            else:
+                constants.append(at)
+        return operands, constants
 
     def beforehand(self) -> list[tuple[Callable[[Array], None], View]]:
         """What `redrawn` was told, after `plan`: functions, and what they write to on the tape."""

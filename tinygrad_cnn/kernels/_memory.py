@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._tracing import tracing
+from ..tracing import python_writes, tracing
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -64,6 +64,7 @@ def add_to(total: Array, array: Array) -> None:
 
             elementwise.prepare("add", size, total.dtype)(*views, views[0])
             return
+    python_writes("a sum of gradients that lie in memory in different orders")
     np.add(total, array, total)
 
 

@@ -30,11 +30,11 @@ from llvmlite import ir
 from numba import prange, types
 from numba.core.ccallback import CFunc
 
+from ..tracing import tracing
 from . import _cache, _compilers
 from ._addresses import address, get, put
 from ._emitter import intrinsic
 from ._jit import OPTIONS, SERIAL_WORK, announce_compilation, helper, kernel
-from ._tracing import tracing
 
 Array = np.ndarray[Any, Any]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..autograd import Tensor, wrap
 from ..errors import DTypeError
+from ..tracing import python_reads
 from .dims import wrap_dims
 from .promotion import binary_operands
 
@@ -142,11 +143,13 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether all elements are close; see ``isclose``."""
+    python_reads("allclose")
     return builtins.bool(np.all(isclose(input, other, rtol, atol, equal_nan)._array))
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether shape, dtype and all elements are the same."""
+    python_reads("equal")
     a, b = input._array, other._array
     return a.shape == b.shape and a.dtype == b.dtype and builtins.bool(np.array_equal(a, b))
 
@@ -158,6 +161,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         input: any shape.
         as_tuple: one int64 Tensor (K,) per dimension, for indexing, instead of one Tensor (K, ndim).
     """
+    python_reads("nonzero")
     if as_tuple:
         return tuple(wrap(places) for places in np.nonzero(np.atleast_1d(input._array)))
     return wrap(np.argwhere(input._array))

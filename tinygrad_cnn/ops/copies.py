@@ -10,7 +10,7 @@ from ..autograd import Op, Size, Tensor, wrap
 from ..autograd import dtype as DType
 from ..autograd.dtype import FROM_NUMPY, as_numpy_dtype
 from ..errors import DimError, GraphError, ShapeError
-from ..kernels._tracing import python_reads
+from ..tracing import python_reads
 from .cast import cast
 from .dims import wrap_dim
 
@@ -326,6 +326,7 @@ def deepcopy(input: Tensor, memo: dict[int, Any]) -> Tensor:
     """
     if input.grad_fn is not None:
         raise GraphError("deepcopy: only a leaf can be deep-copied; use detach() or clone()")
+    python_reads("deepcopy")
     out = wrap(input._array.copy(order="K"))
     out._requires_grad = input._requires_grad
     if input._grad is not None:

@@ -10,7 +10,7 @@ from .. import kernels
 from ..autograd import Op, Tensor, wrap
 from ..errors import DimError
 from ..kernels._memory import ABSENT
-from ..kernels._tracing import then
+from ..tracing import then
 from . import arithmetic, buffers
 from .broadcast import sum_to
 from .layout import from_rows, prepared, rows

@@ -16,7 +16,7 @@ from ..autograd import Generator, Op, Tensor, default_generator, wrap
 from ..autograd.inplace import write
 from ..errors import DTypeError, ShapeError
 from ..kernels._memory import flat_views
-from ..kernels._tracing import redrawn
+from ..tracing import redrawn
 from . import buffers
 
 LARGE = 1 << 14

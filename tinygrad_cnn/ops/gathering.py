@@ -8,6 +8,7 @@ import numpy as np
 
 from ..autograd import Op, Tensor, wrap
 from ..errors import DimError, DTypeError, ShapeError
+from ..tracing import python_reads
 from . import arithmetic
 from .cast import cast
 from .dims import wrap_dim
@@ -410,6 +411,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
         DTypeError: mask is not bool.
     """
     mask = _check_mask("masked_select", mask)
+    python_reads("masked_select")
     shape = broadcast_shape("masked_select", input._array.shape, mask._array.shape)
     places = np.flatnonzero(np.broadcast_to(mask._array, shape))
     return Take.apply(reshape(expand(input, shape), (-1,)), wrap(places[None]), dims=(0,))

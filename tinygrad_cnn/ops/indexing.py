@@ -19,6 +19,7 @@ from ..autograd.grad_mode import recording
 from ..autograd.inplace import check_writable, write
 from ..errors import DimError, DTypeError, ShapeError
 from ..kernels._memory import inverse
+from ..tracing import python_reads
 from .cast import cast
 from .creation import tensor
 from .inplace import as_source, assign
@@ -220,6 +221,7 @@ class _Reader:
         self._view += 1
 
     def _mask(self, mask: np.ndarray) -> None:
+        python_reads("a mask as an index")
         if mask.ndim == 0:  # a new dimension of size 1, kept or dropped
             self.basic.append(None)
             self.dims.append(self._view)

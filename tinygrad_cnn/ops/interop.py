@@ -13,7 +13,7 @@ from ..autograd import dtype as DType
 from ..autograd.dtype import FROM_NUMPY, as_numpy_dtype
 from ..autograd.dtype import can_cast as _can_cast
 from ..errors import DTypeError, GraphError, ShapeError
-from ..kernels._tracing import python_reads
+from ..tracing import python_reads
 from .copies import item, numpy
 from .creation import from_numpy
 from .joining import unbind

@@ -15,7 +15,7 @@ import numpy as np
 from ..autograd import formatting
 from ..autograd.dtype import bool_, float32, float64, int32, int64, uint8
 from ..kernels._memory import add_to
-from ..kernels._tracing import python_reads
+from ..tracing import python_reads
 from . import (
     activation,
     arithmetic,

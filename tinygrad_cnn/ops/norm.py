@@ -15,7 +15,7 @@ from ..autograd import Op, Tensor, wrap
 from ..autograd.grad_mode import recording
 from ..errors import DTypeError, ShapeError
 from ..kernels._memory import ABSENT
-from ..kernels._tracing import then
+from ..tracing import then
 from . import buffers
 from .arithmetic import add, mul
 from .broadcast import sum_to

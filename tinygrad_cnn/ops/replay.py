@@ -21,7 +21,7 @@ from .. import kernels
 from ..autograd import Tensor, wrap
 from ..autograd.grad_mode import inference
 from ..kernels._memory import ABSENT, memory_of
-from ..kernels._tracing import tracing
+from ..tracing import tracing
 from . import buffers
 from .chunks import CHUNK, cut
 from .conv import get_float32_matmul_precision

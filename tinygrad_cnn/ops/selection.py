@@ -8,6 +8,7 @@ import numpy as np
 
 from ..autograd import Op, Tensor, wrap
 from ..errors import DTypeError
+from ..tracing import python_reads
 from .arithmetic import Mul
 from .promotion import as_operand, binary_operands, broadcast_shape, check_fits
 
@@ -95,6 +96,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         found = condition.dtype if isinstance(condition, Tensor) else type(condition).__name__
         raise DTypeError(f"where: condition must be a bool Tensor, got {found}")
     if input is None and other is None:
+        python_reads("where")
         return tuple(wrap(places) for places in np.nonzero(condition._array))
     a, b = binary_operands("where", input, other)
     broadcast_shape("where", condition._array.shape, np.broadcast_shapes(a._array.shape, b._array.shape))

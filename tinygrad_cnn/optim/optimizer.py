@@ -16,6 +16,7 @@ from ..autograd import Tensor, enable_grad, wrap
 from ..autograd.engine import zero_grad
 from ..errors import DTypeError, ShapeError
 from ..kernels._memory import flat_views
+from ..tracing import refuse_while_recording
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 
@@ -124,6 +125,7 @@ class Optimizer:
         Raises:
             ShapeError, DTypeError: a gradient that does not fit its parameter; then no parameter has been changed.
         """
+        refuse_while_recording("step")
         loss = None
         if closure is not None:
             with enable_grad():
