@@ -37,7 +37,7 @@ REMEMBERED = 8
 _recording_lock = threading.RLock()
 
 
-def capture(function: Callable[..., Any], module: Any = None) -> Captured:
+def capture(function: Callable[..., Any], module: Any = None) -> CapturedFunction:
     """A function that computes what ``function`` does, with the same bits and gradients, but little of its Python.
 
     The first call with arguments of new shapes runs ``function`` and records which kernels it runs; later calls run
@@ -81,10 +81,10 @@ def capture(function: Callable[..., Any], module: Any = None) -> Captured:
         raise TypeError(f"capture: function must be callable, got {type(function).__name__}")
     if not (hasattr(module, "parameters") and hasattr(module, "modules")):
         raise TypeError(f"capture: module must be an nn.Module, got {type(module).__name__}")
-    return Captured(function, module)
+    return CapturedFunction(function, module)
 
 
-class Captured:
+class CapturedFunction:
     """What `capture` returns."""
 
     def __init__(self, function: Callable[..., Any], module: Any) -> None:
@@ -129,9 +129,9 @@ class Captured:
         plan = found[0]
         if plan.backward is None:
             with no_grad():
-                outputs = _Captured.apply(*inputs, plan=plan)
+                outputs = Captured.apply(*inputs, plan=plan)
         else:
-            outputs = _Captured.apply(*inputs, *own, plan=plan)
+            outputs = Captured.apply(*inputs, *own, plan=plan)
             outputs = tuple([o if d else o.detach() for o, d in zip(outputs, plan.differentiable)])
         return outputs[0] if plan.is_single else outputs
 
@@ -385,7 +385,7 @@ def _gives(
     gradients: list[np.ndarray | None],
 ) -> bool:
     """Whether the programs compute from the same inputs, bit for bit, what was recorded."""
-    replay = _Captured()
+    replay = Captured()
     replay.plan = plan
     found = [*replay.forward(*arrays)]
     if plan.backward is not None:
@@ -396,7 +396,7 @@ def _gives(
 # ---------------------------------------------------------------- replaying
 
 
-class _Captured(Op):
+class Captured(Op):
     """Inputs are the function's arguments and, where gradients are wanted, all parameters."""
 
     saves_inputs = (0,)  # which ones, `_save` says
@@ -463,10 +463,6 @@ class _Captured(Op):
         self.memories, self.results = [], none  # the graph may live on
         found: dict[int, np.ndarray] = {}
         return [None if view is None else _own(found, view.offset, view.of(memory)) for view in views]
-
-    def name(self) -> str:
-        """What ``grad_fn`` prints."""
-        return "CapturedBackward"
 
 
 def _bytes(size: int) -> np.ndarray:
