@@ -3,7 +3,7 @@
 First the algorithms of convolution: for every pass where `kernels.conv.choose` takes another one than the plain matrix
 product ("direct"), the time of both; where it takes Winograd's with blocks that all workers share, also the time of
 blocks of their own.  Then what goes on between kernels: a ReLU that runs with its neighbour, a batch cut into a few
-images at a time, all layers recorded as one program, one launch for all parameters.
+images at a time, all layers recorded as one program, one launch for all parameters, forward and backward captured.
 """
 
 from __future__ import annotations
@@ -130,6 +130,8 @@ def between_kernels(rounds: int) -> Iterator[harness.Comparison]:
     for batch in (64, 256):
         yield replayed("all layers on a few images at a time", lecture_cnn, batch, rounds)
     yield one_launch(resnet20, rounds)
+    for build, batch in ((lecture_cnn, 64), (lenet5, 64), (resnet20, 128)):
+        yield captured(build, batch, rounds)
 
 
 def relu_with_its_neighbour(build: Callable[[Any], Any], batch: int, rounds: int) -> harness.Comparison:
@@ -206,6 +208,14 @@ def one_launch(build: Callable[[Any], Any], rounds: int) -> harness.Comparison:
     each = [Adam([value]) for value in models[WITHOUT].parameters()]
     steps = {WITH: Adam(models[WITH].parameters()).step, WITHOUT: lambda: [optimizer.step() for optimizer in each]}
     return compare_steps(f"one launch for all parameters: Adam step, {NAMES[build]}", models, steps, rounds)
+
+
+def captured(build: Callable[[Any], Any], batch: int, rounds: int) -> harness.Comparison:
+    """A training step whose loss goes through ``capture``, and an eager one."""
+    models, steps = two_models(build, batch)
+    images, labels = map(tinygrad_cnn.from_numpy, data(build, batch))
+    steps[WITH] = step(tinygrad_cnn, models[WITH], images, labels, captured=True)
+    return compare_steps(f"captured: training step, {NAMES[build]}, batch {batch}", models, steps, rounds)
 
 
 def two_models(
