@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -191,6 +192,7 @@ class _Situation:
 # ---------------------------------------------------------------- recording
 
 
+@dataclass(frozen=True)
 class _Plan:
     """What was recorded: programs for forward and, if gradients are wanted, backward, and where everything lies.
 
@@ -209,7 +211,7 @@ class _Plan:
     """
 
     forward: Any
-    backward: Any = None
+    backward: Any
     tape: int
     arguments: int
     is_single: bool
@@ -245,23 +247,31 @@ def _recorded(
                 found = leaf_gradients(*zip(*differentiable))
         finally:
             tracing.reset(token)
-    _check_leaves(found, leaves, own)
-    if memory.size and not found:
-        raise GraphError("capture: the result requires grad, but no gradient reaches an argument or a parameter")
-    gradients = [found[t]._array if t in found else None for t in (*leaves, *own)]
+    _check_leaves(found, leaves, own, bool(memory.size))
     results = [output._array for output in outputs]
-    plan = _planned(recorded, results, gradients, first)
+    gradients = [found[t]._array if t in found else None for t in (*leaves, *own)]
+    forward, backward, tape, placed, placed_gradients = _programs(recorded, results, gradients, first)
     _check_arguments(leaves, inputs, with_gradients)
     operands, constants = recorded.read_from(first)
-    plan.reads_results = kernels._chain.RESULT in operands
-    plan.reads = [k for k in range(len(inputs)) if kernels._chain.INPUT + k in operands]
-    plan.reads += [
-        number
-        for number, tensor in enumerate(own, len(inputs))
-        if any([np.may_share_memory(tensor._array, constant) for constant in constants])
-    ]
-    plan.arguments, plan.is_single = len(inputs), type(returned) is not tuple
-    plan.seeds, plan.differentiable = (seeds, memory.nbytes), [s is not None for s in seeds]
+    reads = [k for k in range(len(inputs)) if kernels._chain.INPUT + k in operands]
+    for number, tensor in enumerate(own, len(inputs)):
+        if any([np.may_share_memory(tensor._array, constant) for constant in constants]):
+            reads.append(number)
+    plan = _Plan(
+        forward=forward,
+        backward=backward,
+        tape=tape,
+        arguments=len(inputs),
+        is_single=type(returned) is not tuple,
+        differentiable=[s is not None for s in seeds],
+        results=placed,
+        seeds=(seeds, memory.nbytes),
+        reads_results=kernels._chain.RESULT in operands,
+        reads=reads,
+        gradients=placed_gradients,
+        beforehand=recorded.beforehand(),
+        afterwards=recorded.afterwards(),
+    )
     with _Undone(own) as repetition:
         same = _gives(plan, [t._array for t in (*leaves, *own)], memory, results, gradients)
     if not (same and run.left_the_same_as(repetition)):
@@ -286,8 +296,10 @@ def _check_outputs(outputs: Sequence[Any]) -> None:
             )
 
 
-def _check_leaves(found: dict[Tensor, Tensor], leaves: list[Tensor], own: list[Tensor]) -> None:
-    """Raise if gradients reach something else than arguments and parameters."""
+def _check_leaves(found: dict[Tensor, Tensor], leaves: list[Tensor], own: list[Tensor], wanted: bool) -> None:
+    """Raise if gradients reach something else than arguments and parameters, or, if wanted, nothing."""
+    if wanted and not found:
+        raise GraphError("capture: the result requires grad, but no gradient reaches an argument or a parameter")
     for leaf in found:
         if leaf not in {*leaves, *own}:
             raise GraphError(
@@ -355,26 +367,23 @@ def _memory(array: np.ndarray) -> np.ndarray:
     return memory
 
 
-def _planned(recorded: Any, results: list[np.ndarray], gradients: list[np.ndarray | None], first: int) -> _Plan:
-    """Programs of what was recorded, those of backward from number ``first`` on."""
+def _programs(
+    recorded: Any, results: list[np.ndarray], gradients: list[np.ndarray | None], first: int
+) -> tuple[Any, Any, int, tuple[list[Any], int], tuple[list[Any], int]]:
+    """What was recorded as `_Plan` has it: forward, backward (from program ``first`` on), tape, results, gradients."""
     chain = kernels._chain
     wanted = [g for g in gradients if g is not None]
     placed = recorded.results(chain.RESULT, results)
     placed_gradients = recorded.results(chain.GRADIENTS, wanted, first)
-    plan = _Plan()
     if placed is not None and placed_gradients is not None:
-        plan.tape = recorded.plan()
-        plan.forward = recorded.program(chain.At(chain.SCRATCH), 0, first)
-        plan.backward = recorded.program(chain.At(chain.SCRATCH), first) if wanted else None
-    if recorded.reason:
-        raise GraphError(f"capture: the function can't be recorded: {recorded.reason}")
-    if placed is None or placed_gradients is None or plan.forward is None:
-        raise GraphError("capture: the function can't be recorded: no kernel computed anything")
-    views = iter(placed_gradients[0])
-    plan.results = placed
-    plan.gradients = [None if g is None else next(views) for g in gradients], placed_gradients[1]
-    plan.beforehand, plan.afterwards = recorded.beforehand(), recorded.afterwards()
-    return plan
+        tape = recorded.plan()
+        forward = recorded.program(chain.At(chain.SCRATCH), 0, first)
+        backward = recorded.program(chain.At(chain.SCRATCH), first) if wanted else None
+        if forward is not None and not recorded.reason:
+            views = iter(placed_gradients[0])
+            of_inputs = [None if g is None else next(views) for g in gradients]
+            return forward, backward, tape, placed, (of_inputs, placed_gradients[1])
+    raise GraphError(f"capture: the function can't be recorded: {recorded.reason or 'no kernel computed anything'}")
 
 
 def _gives(
@@ -397,7 +406,7 @@ def _gives(
 
 
 class Captured(Op):
-    """Inputs are the function's arguments and, where gradients are wanted, all parameters."""
+    """Inputs are the function's arguments and, where gradients are wanted, the module's parameters and buffers."""
 
     saves_inputs = (0,)  # which ones, `_save` says
     makes_fresh_gradients = True
