@@ -177,25 +177,34 @@ class History:
 
 def train(model: nn.Module, data: Data, options: argparse.Namespace, history: History) -> None:
     """Train for some epochs; after each one test, print a line and save."""
+    from tqdm import tqdm
+
     train_batches = DataLoader(data.train, batch_size=options.batch_size, shuffle=True)
     test_batches = DataLoader(data.test, batch_size=500)
     print_terms(len(data.train), options.batch_size, len(train_batches))
     optimizer = make_optimizer(model, options)
 
-    for epoch in range(1, options.epochs + 1):
-        start = time.perf_counter()
-        losses = train_epoch(model, optimizer, train_batches, epoch, options)
-        seconds = time.perf_counter() - start
-        history.batch_losses += losses
-        history.losses.append(sum(losses) / len(losses))
-        history.accuracies.append(accuracy(model, test_batches))
-        if options.save:
-            tg.save(model.state_dict(), options.save)
-        print(
-            f"epoch {epoch}/{options.epochs}: training loss {history.losses[-1]:.4f}, "
-            f"test accuracy {history.accuracies[-1]:.2f} %, {seconds:.1f} s, {len(data.train) / seconds:,.0f} images/s",
-            flush=True,
-        )
+    interval = 0.1 if sys.stderr.isatty() else 10  # between two updates: a log file needs fewer than a person
+    # One bar for all epochs: tqdm complains of a Ctrl-C that comes while a bar is made.
+    with tqdm(total=len(train_batches), unit="batch", leave=False, mininterval=interval) as bar:
+        for epoch in range(1, options.epochs + 1):
+            bar.reset()
+            bar.set_description(f"epoch {epoch}/{options.epochs}", refresh=False)
+            start = time.perf_counter()
+            losses = train_epoch(model, optimizer, train_batches, epoch, options, bar)
+            seconds = time.perf_counter() - start
+            history.batch_losses += losses
+            history.losses.append(sum(losses) / len(losses))
+            history.accuracies.append(accuracy(model, test_batches))
+            if options.save:
+                tg.save(model.state_dict(), options.save)
+            with bar.external_write_mode():
+                print(
+                    f"epoch {epoch}/{options.epochs}: training loss {history.losses[-1]:.4f}, "
+                    f"test accuracy {history.accuracies[-1]:.2f} %, {seconds:.1f} s, "
+                    f"{len(data.train) / seconds:,.0f} images/s",
+                    flush=True,
+                )
 
 
 def make_optimizer(model: nn.Module, options: argparse.Namespace) -> optim.Optimizer:
@@ -206,32 +215,32 @@ def make_optimizer(model: nn.Module, options: argparse.Namespace) -> optim.Optim
 
 
 def train_epoch(
-    model: nn.Module, optimizer: optim.Optimizer, batches: DataLoader, epoch: int, options: argparse.Namespace
+    model: nn.Module,
+    optimizer: optim.Optimizer,
+    batches: DataLoader,
+    epoch: int,
+    options: argparse.Namespace,
+    bar: Any,
 ) -> list[float]:
     """One pass over the training images, one step per batch; returns the loss of every batch."""
-    from tqdm import tqdm
-
     loss_function = nn.CrossEntropyLoss()
     steps = options.epochs * len(batches)
     losses: list[float] = []
-    seconds = 0.1 if sys.stderr.isatty() else 10  # between two updates: a log file needs fewer than a person
     model.train()
-    with tqdm(batches, f"epoch {epoch}/{options.epochs}", unit="batch", leave=False, mininterval=seconds) as bar:
-        for images, labels in bar:
-            # Large steps first, to get near a minimum, small ones at the end, to settle in it.
-            done = (epoch - 1) * len(batches) + len(losses)
-            optimizer.param_groups[0]["lr"] = options.lr * (1 - done / steps)
+    for images, labels in batches:
+        # Large steps first, to get near a minimum, small ones at the end, to settle in it.
+        done = (epoch - 1) * len(batches) + len(losses)
+        optimizer.param_groups[0]["lr"] = options.lr * (1 - done / steps)
 
-            scores = model(images)  # ten numbers per image: how much it looks like each digit
-            loss = loss_function(scores, labels)  # how wrong that is
-            optimizer.minimize(loss)  # the loss's gradient by every parameter, and a step against it
+        scores = model(images)  # ten numbers per image: how much it looks like each digit
+        loss = loss_function(scores, labels)  # how wrong that is
+        optimizer.minimize(loss)  # the loss's gradient by every parameter, and a step against it
 
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                raise DataError(
-                    f"the loss became {losses[-1]} in epoch {epoch}; try a smaller --lr than {options.lr:g}"
-                )
-            bar.set_postfix_str(f"loss {losses[-1]:.4f}", refresh=False)
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise DataError(f"the loss became {losses[-1]} in epoch {epoch}; try a smaller --lr than {options.lr:g}")
+        bar.set_postfix_str(f"loss {losses[-1]:.4f}", refresh=False)
+        bar.update()
     return losses
 
 

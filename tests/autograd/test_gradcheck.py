@@ -338,6 +338,14 @@ def test_step_function_that_looks_linear():
         assert gradgradcheck(tg.fmod, (leaf(normal(seed, ())), numbers(5.0)))
 
 
+def test_steps_of_whole_numbers_look_linear_to_rounding():
+    """A random step near 32, whose multiples among the probes are all nearly whole, looked like a slope of 1."""
+    assert gradcheck(tg.round, leaf(np.array(25.661267780332224)))
+    for seed in range(300):
+        units = np.random.default_rng(seed)
+        assert gradcheck(tg.round, leaf(units.integers(-30, 30) + units.uniform(-0.4, 0.4, ())))
+
+
 def test_equal_integers_on_a_kink_are_no_failure():
     """With these numbers clamp is constant in x; in exact mode's first integers, an element equals both bounds."""
     x = leaf(np.linspace(-0.75, 0.75, 16))
