@@ -31,14 +31,22 @@ def largest(array, steps):
 
 
 def differences(array, steps, eps=1e-6):
-    """The derivative of a program by central differences; detach() breaks them, so programs leave it out."""
+    """The derivative of a program by central differences; detach() breaks them, so programs leave it out.
+
+    Two of them, extrapolated (Richardson): a square of products is steep enough for one to be off by 1e-4.
+    """
     grad = np.zeros_like(array)
     for i in np.ndindex(array.shape):
-        moved = [array.copy(), array.copy()]
-        moved[0][i] += eps
-        moved[1][i] -= eps
-        grad[i] = (value_at(moved[0], steps) - value_at(moved[1], steps)) / (2 * eps)
+        wide, narrow = (_difference(array, steps, i, step) for step in (eps, eps / 2))
+        grad[i] = (4 * narrow - wide) / 3
     return grad
+
+
+def _difference(array, steps, index, eps):
+    moved = [array.copy(), array.copy()]
+    moved[0][index] += eps
+    moved[1][index] -= eps
+    return (value_at(moved[0], steps) - value_at(moved[1], steps)) / (2 * eps)
 
 
 def gradient(library, array, steps, apart=False):
