@@ -1,9 +1,10 @@
 """``capture``: forward and backward of a network, recorded once and then replayed without the Python between kernels.
 
-A training step of LeNet-5 with 64 images spends a third of its time between kernels: checks, allocation, nodes of the
-graph. `capture` lets a function run once while `kernels._chain` listens, and makes two programs of what it heard, one
-for forward and one for backward. They are one node of the graph, with the function's arguments and all parameters as
-its inputs; what autograd, hooks on parameters, optimizers and gradient accumulation do stays as it is.
+A training step of a small network spends much of its time between kernels: checks, allocation, nodes of the graph
+(`python -m benchmarks.tricks` measures how much). `capture` lets a function run once while `kernels._chain` listens,
+and makes two programs of what it heard, one for forward and one for backward. They are one node of the graph, with the
+function's arguments and all parameters as its inputs; what autograd, hooks on parameters, optimizers and gradient
+accumulation do stays as it is.
 
 The kernels are the same, and so are the bits. What happens beside kernels and can't be repeated ends the recording with
 an error: numbers handed to Python, writes in place, memory that no kernel has written. And before it is used, what was

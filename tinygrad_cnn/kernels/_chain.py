@@ -161,7 +161,7 @@ class Recording:
     def then(self, function: Callable[..., None], *arrays: Array) -> None:
         """Something that is to be done after every run of the forward program, with what these arrays then contain."""
         places = [self._read(array) for array in arrays]
-        if None in [place if place is None else 0 for place in places]:
+        if any([place is None for place in places]):
             self.give_up(f"{function} reads an array that no kernel wrote")
         if self._forward is not None:
             self.give_up(f"{function} is to run in backward")

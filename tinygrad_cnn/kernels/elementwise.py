@@ -14,7 +14,7 @@ import numpy as np
 from ._addresses import cast, elements, get, get_real, size_of
 from ._bits import WORD, keep_words, relu_words
 from ._jit import get_num_threads, helper
-from ._tasks import FIRST, At, Program, Stage, TaskKernel, task_kernel
+from ._tasks import FIRST, At, Program, Stage, TaskKernel, portion, task_kernel
 
 CHUNK = 16 * WORD
 """Elements that belong to one worker: whole cache lines of everything, also of the bits that are kept of each."""
@@ -58,9 +58,8 @@ SIZE, SCALE = range(8 * FIRST, 8 * (FIRST + 2), 8)
 def _share(worker, workers, numbers):
     """Which elements are a worker's: (the first, how many)."""
     size = get(numbers + SIZE)
-    chunks = (size + CHUNK - 1) // CHUNK
-    begin = chunks * worker // workers * CHUNK
-    return begin, min(chunks * (worker + 1) // workers * CHUNK, size) - begin
+    first, after = portion(worker, workers, (size + CHUNK - 1) // CHUNK)
+    return first * CHUNK, min(after * CHUNK, size) - first * CHUNK
 
 
 @task_kernel
