@@ -234,11 +234,11 @@ def test_choice_is_explained() -> None:
     plain = conv.Geometry((1, 1), (1, 1))
     names = {
         "winograd F(4x4)": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
-        "winograd F(2x2)": ("forward", (2, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
+        "winograd F(2x2)": ("forward", (1, 16, 16, 32), (32, 3, 3, 32), plain, np.float32),
         "winograd F(4x4) shared": ("forward", (8, 16, 16, 256), (256, 3, 3, 256), plain, np.float32),
-        "winograd F(2x2) shared": ("weight_grad", (2, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
+        "winograd F(2x2) shared": ("weight_grad", (2, 16, 16, 32), (32, 3, 3, 32), plain, np.float32),
         "direct": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain._replace(stride=(2, 2)), np.float32),
-        "sliding": ("forward", (8, 16, 16, 64), (conv.lanes(np.float32), 3, 3, 64), plain, np.float32),
+        "sliding": ("forward", (8, 16, 16, 64), (conv.lanes(np.float64), 3, 3, 64), plain, np.float64),
         "wide": ("forward", (8, 28, 28, 1), (6, 5, 5, 1), plain, np.float32),
         "few pixels": ("weight_grad", (8, 4, 4, 512), (512, 3, 3, 512), plain, np.float32),
         "fold": ("input_grad", (8, 16, 16, 3), (64, 3, 3, 3), plain, np.float32),
@@ -254,22 +254,21 @@ def test_choice_is_explained() -> None:
     assert conv.choose(*names["winograd F(4x4)"], allow_large_tiles=False).name == "winograd F(2x2)"
 
 
-def test_few_channels_need_narrow_vectors_and_many_tiles() -> None:
+def test_few_channels_or_tiles_are_not_for_winograd() -> None:
     conv = kernels.conv
     geometry = conv.Geometry((1, 1), (1, 1))
 
     def chosen(kind: str, images: int, channels: int, filters: int) -> str:
-        shapes = (images, 16, 16, channels), (filters, 3, 3, channels)
+        shapes = (images, 8, 8, channels), (filters, 3, 3, channels)
         return conv.choose(kind, *shapes, geometry, np.float32).name
 
-    narrow = conv.lanes(np.float32) < 16
-    few = "winograd F(2x2)" if narrow else "sliding"
-    assert chosen("forward", 16, 16, 16) == chosen("input_grad", 16, 16, 16) == few
-    assert chosen("forward", 15, 16, 16) == ("direct" if narrow else "sliding")
-    assert chosen("forward", 2, 32, 32) == "winograd F(2x2)"
-    assert chosen("weight_grad", 128, 32, 32) == ("winograd F(2x2)" if narrow else "direct")
-    assert chosen("weight_grad", 128, 16, 16) == ("direct" if narrow else "sliding")
-    assert chosen("weight_grad", 128, 32, 64) == "winograd F(4x4)"
+    assert chosen("forward", 4, 16, 16) == chosen("input_grad", 4, 16, 16) == "winograd F(2x2)"
+    assert chosen("weight_grad", 128, 16, 16) == chosen("forward", 128, 32, 32) == "winograd F(2x2)"
+    assert "winograd" not in chosen("forward", 128, 8, 16)
+    assert "winograd" not in chosen("forward", 3, 16, 16)
+    assert "winograd" not in chosen("forward", 15, 128, 128)
+    assert chosen("forward", 4, 64, 64) == chosen("forward", 16, 128, 128) == "winograd F(4x4) shared"
+    assert chosen("forward", 64, 64, 64) == chosen("weight_grad", 512, 32, 64) == "winograd F(4x4)"
 
 
 @pytest.mark.parametrize("m", [2, 4])

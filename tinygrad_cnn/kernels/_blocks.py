@@ -304,15 +304,3 @@ def copy_window(image, H, W, pixel, top, left, height, width, target):
             if end < left + width:
                 zero_bytes(target + (end - left) * pixel, (left + width - end) * pixel)
         target += width * pixel
-
-
-@helper
-def see_square(image, H, W, pixel, top, left, side, patch):
-    """Where side x side pixels of an image begin, and the bytes from row to row.
-
-    That is in the image, or in ``patch``, to which they are copied if some lie outside. Arguments as in `copy_window`.
-    """
-    if top >= 0 and left >= 0 and top + side <= H and left + side <= W:
-        return image + (top * W + left) * pixel, W * pixel
-    copy_window(image, H, W, pixel, top, left, side, side, patch)
-    return patch, side * pixel

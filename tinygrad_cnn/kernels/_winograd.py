@@ -34,10 +34,8 @@ from typing import Any
 
 from numba import types
 
-from ._addresses import size_of
-from ._blocks import see_square
 from ._emitter import VECTOR_BYTES, Emitter, intrinsic
-from ._jit import helper, inlined
+from ._jit import helper
 
 POINTS: dict[int, list[Fraction]] = {
     2: [Fraction(p) for p in (0, 1, -1)],
@@ -155,11 +153,41 @@ def _columns(emit: Emitter, side: int, first: Any, row_step: Any, column_step: A
         yield [emit.load(place) for place in _line(emit, side, column, row_step)]
 
 
+class _Image:
+    """Some rows of an image whose pixels can be loaded wherever they would lie; outside they are zeros.
+
+    Zeros are read from ``zeros``, a row of them: choosing between two addresses costs less than a patch that is copied,
+    of which 16x16 images need one for half of their tiles.
+    """
+
+    def __init__(self, emit: Emitter, image: Any, H: Any, W: Any, pixel: Any, zeros: Any, top: Any, count: int) -> None:
+        builder = emit.builder
+        self.emit, self.W, self.pixel, self.zeros = emit, W, pixel, zeros
+        self.rows = []
+        for row in _line(emit, count, top, emit.i64(1)):
+            place = builder.add(image, builder.mul(row, builder.mul(W, pixel)))
+            self.rows.append(builder.select(builder.icmp_unsigned("<", row, H), place, zeros))
+
+    def column(self, number: Any, offset: Any) -> list[Any]:
+        """Of each row, the vector ``offset`` bytes into the pixel in this column."""
+        builder = self.emit.builder
+        inside = builder.icmp_unsigned("<", number, self.W)
+        offset = builder.add(builder.mul(number, self.pixel), offset)
+        return [self.emit.load(builder.select(inside, builder.add(row, offset), self.zeros)) for row in self.rows]
+
+
 @helper
 def tile_at(tile, down, across, m):
     """(image, row, column) of a tile's first output pixel; an image has ``down · across`` tiles."""
     image, place = tile // (down * across), tile % (down * across)
     return image, place // across * m, place % across * m
+
+
+@helper
+def run_at(tile, end, down, across, m):
+    """(image, row, column) as `tile_at`, and how many tiles lie side by side from this one on, before ``end``."""
+    image, row, column = tile_at(tile, down, across, m)
+    return image, row, column, min(end - tile, across - column // m)
 
 
 @helper
@@ -181,64 +209,76 @@ def new_row(tile, down, across, m, margin, height):
 def transform_input(
     typing_context: Any,
     m: Any,
-    source: Any,
-    row_step: Any,
-    pixel_step: Any,
-    vectors: Any,
+    image: Any,
+    H: Any,
+    W: Any,
+    pixel: Any,
+    zeros: Any,
+    top: Any,
+    left: Any,
+    tiles: Any,
     target: Any,
+    tile_step: Any,
     target_step: Any,
     zero: Any,
 ) -> Any:
-    """``target[ξ][:] = Bᵀ d B`` of one patch, for all its channels.
+    """``target[ξ][t][:] = (Bᵀ d_t B)[ξ]`` for the patches d_t that tiles side by side see, and all their channels.
 
-    ``transform_input(m, source, row_step, pixel_step, vectors, target, target_step, zero)``
+    ``transform_input(m, image, H, W, pixel, zeros, top, left, tiles, target, tile_step, target_step, zero)``
+
+    Neighbouring patches share two columns. Half of the transform works on columns one by one, so what it makes of
+    these two stays in registers for the next tile.
 
     Args:
         m: Literal 2 or 4.
-        source: Address of the patch's first pixel.
-        row_step: Bytes from row to row of its n·n pixels.
-        pixel_step: Bytes from pixel to pixel.
-        vectors: Vectors of channels.
-        target: Where ξ = 0 goes.
+        image: Address of an image (H, W).
+        H, W: Its height and width.
+        pixel: Bytes of a pixel, a multiple of a vector's.
+        zeros: Address of a row of the image with zeros: what lies outside.
+        top, left: Row and column of the first patch's first pixel, maybe outside.
+        tiles: How many, each m pixels to the right of the last.
+        target: Where ξ = 0 of the first goes.
+        tile_step: Bytes from tile to tile there.
         target_step: Bytes from ξ to ξ + 1.
         zero: Any value of the arrays' dtype.
     """
     if not isinstance(m, types.IntegerLiteral):
         return None
-    matrix = matrices(m.literal_value)[2]
+    size = m.literal_value
+    matrix = matrices(size)[2]
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, source, row_step, pixel_step, vectors, target, target_step, _ = args
-        emit = Emitter(builder, signature.args[7])
+        _, image, H, W, pixel, zeros, top, left, tiles, target, tile_step, target_step, _ = args
+        emit = Emitter(builder, signature.args[12])
         n = len(matrix)
+        pixels = _Image(emit, image, H, W, pixel, zeros, top, n)
 
         def one_vector(c: Any, state: list[Any]) -> list[Any]:
             offset = builder.mul(c, emit.i64(VECTOR_BYTES))
-            patch = _columns(emit, n, builder.add(source, offset), row_step, pixel_step)
-            places = _line(emit, n * n, builder.add(target, offset), target_step)
-            for row in _both_axes(emit, matrix, patch):
-                for value in row:
-                    emit.store(value, next(places))
+
+            def columns(count: int, first: Any) -> list[list[Any]]:
+                numbers = _line(emit, count, first, emit.i64(1))
+                return [_apply(emit, matrix, pixels.column(number, offset)) for number in numbers]
+
+            def one_tile(t: Any, state: list[Any]) -> list[Any]:
+                place, column, *shared = state
+                halves = [shared[:n], shared[n:], *columns(size, column)]
+                places = _line(emit, n * n, place, target_step)
+                for row in zip(*halves):
+                    for value in _apply(emit, matrix, list(row)):
+                        emit.store(value, next(places))
+                return [builder.add(place, tile_step), builder.add(column, emit.i64(size)), *halves[-2], *halves[-1]]
+
+            first, second = columns(2, left)
+            state = [builder.add(target, offset), builder.add(left, emit.i64(2)), *first, *second]
+            emit.loop(tiles, state, one_tile)
             return []
 
-        emit.loop(vectors, [], one_vector)
+        emit.loop(builder.udiv(pixel, emit.i64(VECTOR_BYTES)), [], one_vector)
         return context.get_dummy_value()
 
-    return types.void(m, source, row_step, pixel_step, vectors, target, target_step, zero), generate
-
-
-@inlined
-def transform_window(m, image, H, W, channels, top, left, patch, target, target_step, zero):
-    """`transform_input` of the patch of an image (H, W) that begins in row ``top`` and column ``left``.
-
-    Where it reaches beyond the image there are zeros; it is copied to ``patch`` then, (n, n, channels).
-    """
-    pixel = channels * size_of(zero)
-    source, line = see_square(image, H, W, pixel, top, left, m + 2, patch)
-    if m == 4:
-        transform_input(4, source, line, pixel, pixel // VECTOR_BYTES, target, target_step, zero)
-    else:
-        transform_input(2, source, line, pixel, pixel // VECTOR_BYTES, target, target_step, zero)
+    arguments = (m, image, H, W, pixel, zeros, top, left, tiles, target, tile_step, target_step, zero)
+    return types.void(*arguments), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -246,43 +286,72 @@ def transform_output(
     typing_context: Any,
     m: Any,
     source: Any,
+    tile_step: Any,
     source_step: Any,
     start: Any,
     floor: Any,
+    tiles: Any,
     target: Any,
+    rows: Any,
+    columns: Any,
     row_step: Any,
     pixel_step: Any,
 ) -> Any:
-    """``target[i, j] = max(floor, start + (Aᵀ M A)[i, j])`` for one vector of channels of one tile.
+    """``target[i, t·m + j] = max(floor, start + (Aᵀ M_t A)[i, j])`` for one vector of channels of tiles side by side.
 
-    ``transform_output(m, source, source_step, start, floor, target, row_step, pixel_step)``
+    ``transform_output(m, source, tile_step, …, pixel_step)``
 
     Args:
         m: Literal 2 or 4.
-        source: Where M's ξ = 0 lies.
+        source: Where M's ξ = 0 of the first tile lies.
+        tile_step: Bytes from tile to tile there.
         source_step: Bytes from ξ to ξ + 1.
         start: Address of the bias' vector.
         floor: 0 for a fused ReLU, −inf for none.
-        target: Where the first of the tile's m·m pixels goes.
+        tiles: How many.
+        target: Where the first tile's first pixel goes.
+        rows, columns: Pixels of the image from there on, at least 1: what would lie beyond is not written.
         row_step: Bytes from row to row of them.
         pixel_step: Bytes from pixel to pixel.
     """
     if not isinstance(m, types.IntegerLiteral):
         return None
-    matrix = matrices(m.literal_value)[0]
+    size = m.literal_value
+    matrix = matrices(size)[0]
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, source, source_step, start, floor, target, row_step, pixel_step = args
-        emit = Emitter(builder, signature.args[4])
+        _, source, tile_step, source_step, start, floor, tiles, target, rows, columns, row_step, pixel_step = args
+        emit = Emitter(builder, signature.args[5])
         n = len(matrix[0])
-        products = _columns(emit, n, source, builder.mul(source_step, emit.i64(n)), source_step)
-        lowest, bias = emit.splat(floor), emit.load(start)
-        for row, first in zip(_both_axes(emit, matrix, products), _line(emit, len(matrix), target, row_step)):
-            for value, place in zip(row, _line(emit, len(matrix), first, pixel_step)):
-                emit.store(emit.at_least(lowest, builder.fadd(value, bias)), place)
+        lowest, bias, down = emit.splat(floor), emit.load(start), builder.mul(source_step, emit.i64(n))
+
+        def offsets(step: Any, last: Any) -> list[Any]:
+            """Bytes to each of m rows or columns, to the last one inside the image for those outside."""
+            places = list(_line(emit, size, emit.i64(0), step))
+            return [builder.select(builder.icmp_signed("<", place, last), place, last) for place in places]
+
+        last_row = builder.mul(builder.sub(rows, emit.i64(1)), row_step)
+        last_pixel = builder.mul(builder.sub(columns, emit.i64(1)), pixel_step)
+        lines, tile_pixels = offsets(row_step, last_row), builder.mul(pixel_step, emit.i64(size))
+
+        def one_tile(t: Any, state: list[Any]) -> list[Any]:
+            place, out, last = state
+            across = offsets(pixel_step, last)
+            halves = [_apply(emit, matrix, column) for column in _columns(emit, n, place, down, source_step)]
+            # From the last to the first: what is outside is written over by what is inside.
+            for i, row in reversed(list(enumerate(zip(*halves)))):
+                first = builder.add(out, lines[i])
+                for j, value in reversed(list(enumerate(_apply(emit, matrix, list(row))))):
+                    emit.store(emit.at_least(lowest, builder.fadd(value, bias)), builder.add(first, across[j]))
+            return [builder.add(place, tile_step), builder.add(out, tile_pixels), builder.sub(last, tile_pixels)]
+
+        emit.loop(tiles, [source, target, last_pixel], one_tile)
         return context.get_dummy_value()
 
-    return types.void(m, source, source_step, start, floor, target, row_step, pixel_step), generate
+    arguments = (
+        m, source, tile_step, source_step, start, floor, tiles, target, rows, columns, row_step, pixel_step
+    )  # fmt: skip
+    return types.void(*arguments), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -320,20 +389,27 @@ def transform_filter(
 
 @intrinsic(prefer_literal=True)
 def transform_grad(
-    typing_context: Any, m: Any, source: Any, row_step: Any, pixel_step: Any, target: Any, target_step: Any, zero: Any
+    typing_context: Any,
+    m: Any,
+    image: Any,
+    H: Any,
+    W: Any,
+    pixel: Any,
+    zeros: Any,
+    top: Any,
+    left: Any,
+    tiles: Any,
+    target: Any,
+    tile_step: Any,
+    target_step: Any,
+    zero: Any,
 ) -> Any:
-    """``target[ξ] = A dy Aᵀ`` for one vector of channels of one tile of the output's gradient.
-
-    ``transform_grad(m, source, row_step, pixel_step, target, target_step, zero)``
+    """``target[ξ][t] = (A dy_t Aᵀ)[ξ]`` for one vector of channels of tiles side by side of the output's gradient.
 
     Args:
-        m: Literal 2 or 4.
-        source: Address of the first of the tile's m·m pixels.
-        row_step: Bytes from row to row of them.
-        pixel_step: Bytes from pixel to pixel.
-        target: Where ξ = 0 goes.
-        target_step: Bytes from ξ to ξ + 1.
-        zero: Any value of the arrays' dtype.
+        image: Address of the vector in an image's first pixel.
+        top, left: Row and column of the first tile's first pixel; a tile has m·m, maybe outside.
+        m, H, W, pixel, zeros, tiles, target, tile_step, target_step, zero: As in `transform_input`.
     """
     if not isinstance(m, types.IntegerLiteral):
         return None
@@ -341,15 +417,24 @@ def transform_grad(
     matrix = [list(column) for column in zip(*matrices(size)[0])]  # A
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, source, row_step, pixel_step, target, target_step, _ = args
-        emit = Emitter(builder, signature.args[6])
-        places = _line(emit, len(matrix) ** 2, target, target_step)
-        for row in _both_axes(emit, matrix, _columns(emit, size, source, row_step, pixel_step)):
-            for value in row:
-                emit.store(value, next(places))
+        _, image, H, W, pixel, zeros, top, left, tiles, target, tile_step, target_step, _ = args
+        emit = Emitter(builder, signature.args[12])
+        pixels = _Image(emit, image, H, W, pixel, zeros, top, size)
+
+        def one_tile(t: Any, state: list[Any]) -> list[Any]:
+            place, column = state
+            columns = (pixels.column(number, emit.i64(0)) for number in _line(emit, size, column, emit.i64(1)))
+            places = _line(emit, len(matrix) ** 2, place, target_step)
+            for row in _both_axes(emit, matrix, columns):
+                for value in row:
+                    emit.store(value, next(places))
+            return [builder.add(place, tile_step), builder.add(column, emit.i64(size))]
+
+        emit.loop(tiles, [target, left], one_tile)
         return context.get_dummy_value()
 
-    return types.void(m, source, row_step, pixel_step, target, target_step, zero), generate
+    arguments = (m, image, H, W, pixel, zeros, top, left, tiles, target, tile_step, target_step, zero)
+    return types.void(*arguments), generate
 
 
 @intrinsic(prefer_literal=True)

@@ -114,45 +114,38 @@ def _choose_winograd(
 ) -> Choice | None:
     """F(4x4), F(2x2) or neither, by the numbers of channels and of tiles.
 
-    Transforming the filters takes as long as some dozens of tiles, however many channels there are. Forward, 2 cores of
-    Cascade Lake, milliseconds; the best of those that are not Winograd's under "other":
+    The transforms take time per channel, the products per pair of channels, so channels must not be too few. And to
+    transform the filters takes as long as a dozen tiles, however many channels there are, or longer where they leave
+    the L2 cache. Forward on 2 cores of Zen 4, milliseconds; the best of those that are not Winograd's under "other":
 
-        channels       images   tiles of 4x4   other   F(2x2)   F(4x4)
-        32→64  @26          1             36    0.13     0.11     0.15
-        32→64  @26          2             72    0.28     0.29     0.18
-        32→64  @26         64          2,304     8.9      7.3      5.6
-        64→64  @8           4             16    0.10     0.14     0.14
-        64→64  @8          64            256     1.2     0.82     0.65
-        128→128 @16         1             16    0.59     0.48     0.76
-        128→128 @16        64          1,024      20       19       14
-        32→32  @16         64          1,024     1.2      1.1      0.7
+        channels       images   tiles of 4x4   other   F(2x2)   F(4x4)   F(4x4) shared
+        16→16  @8           4             16   0.019    0.011
+        16→16  @32          1             64   0.030    0.022
+        16→16  @32        128          8,192     3.2      1.9
+        32→32  @16        128          2,048     3.0      1.6
+        32→64  @26          1             49    0.13    0.085    0.088            0.069
+        32→64  @26          4            196    0.48     0.29     0.23             0.21
+        32→64  @26         64          3,136     7.8      4.3      3.4              3.7
+        64→64  @8           4             16    0.11    0.075    0.083            0.061
+        64→64  @8          64            256     1.4     0.71     0.50             0.47
+        128→128 @16         1             16    0.38     0.57     0.89             0.58
+        128→128 @16         4             64     1.5      1.1      1.3             0.97
+        128→128 @16        64          1,024      23       12      7.9              8.6
 
-    With 16 channels there is less to save, so there must be more tiles; with AVX-512 they are one vector, and slide.
-    2 cores of Zen 3:
-
-        channels       images   tiles of 4x4   other   F(2x2)
-        16→16  @8          32            128    0.081   0.084
-        16→16  @32          4            256    0.23     0.18
-        16→16  @32        128          8,192     5.0      4.4
-        16→32  @32         64          4,096     7.2      5.1
-
-    The weight gradient needs twice the filters, because its sums are as many as Winograd's filters. The same Zen 3
-    takes 5.2 by the direct tiles and 4.9 by F(2x2) for 128 images of 16→16 @32, but 0.39 and 0.46 for 8; 5.2 and 3.8
-    for 128 of 32→32 @16, for which Sapphire Rapids, with AVX-512, takes 2.3 and 2.9.
+    That is with AVX-512; with AVX2 the same core comes to the same order, but for 196 tiles, which take 0.22 either
+    way. Input gradients are alike. Weight gradients of 128 images take 1.9 by F(2x2) instead of 3.0 for 16→16 @32, 1.7
+    instead of 2.9 for 32→32 @16.
     """
     channels, filters = x_shape[3], weight_shape[0]
     fewest, most = min(channels, filters), max(channels, filters)
-    least = 32 if lanes(np.float32) >= 16 else 16
-    if fewest < least or (kind == "weight_grad" and most < 2 * least):
-        return None
     H, W = x_shape[1:3] if kind == "input_grad" else geometry.output_size(x_shape[1:3], weight_shape[1:3])
     tiles = x_shape[0] * -(-H // 4) * -(-W // 4)
-    if allow_large_tiles and tiles >= 64 and fewest >= 32 and most >= 64:
-        m, reason = 4, "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9"
-    elif tiles >= (32 if fewest >= 32 else 256):
-        m, reason = 2, f"3x3, stride 1, {least} channels or more: 4 multiplications instead of 9"
-    else:
+    if fewest < 16 or tiles < (16 if channels * filters <= 64 * 64 else 64):
         return None
+    if allow_large_tiles and fewest >= 32 and most >= 64:
+        m, reason = 4, "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9"
+    else:
+        m, reason = 2, "3x3, stride 1, 16 channels or more: 4 multiplications instead of 9"
     name, numbers = f"winograd F({m}x{m})", (m + 2) ** 2 * channels * filters
     if kind == "weight_grad":
         tiles = x_shape[0] * -(-H // m) * -(-W // m)
@@ -160,8 +153,10 @@ def _choose_winograd(
             return Choice(
                 f"{name} shared", f"{reason}; too few tiles, or too many sums, for each worker to have its own"
             )
-    elif conv_winograd.shares(numbers):
-        return Choice(f"{name} shared", f"{reason}; too many filters for each worker to read them all")
+    elif conv_winograd.shares(m, tiles, numbers):
+        return Choice(
+            f"{name} shared", f"{reason}; too few tiles, or too many filters, for each worker to read them all"
+        )
     return Choice(name, reason)
 
 

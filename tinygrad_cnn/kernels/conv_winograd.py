@@ -28,25 +28,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._addresses import copy_bytes, get, put, size_of
+from ._addresses import get, size_of
 from ._blocks import MOST_FETCHED, claim, fetch, share
-from ._dot import PANEL_BYTES, spread_bias
+from ._dot import PANEL_BYTES, spread_bias, vectors_for
 from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
 from ._jit import helper, inlined
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
-from ._winograd import GAP, OWN_BYTES, new_row, tile_at, transform_filter, transform_output, transform_window
+from ._winograd import GAP, OWN_BYTES, new_row, run_at, transform_filter, transform_input, transform_output
 from ._workspace import BIAS, LEFT, OUT, RIGHT, Carver, product, round_up
 from .conv_winograd_weight import weight_grad_program
 
 MANY_FILTERS = 2_000_000
 """From how many numbers in U on the workers share a block."""
 
+FEW_TILES = 128
+"""Up to how many tiles the workers share a block in F(4x4), where as many tiles as there are have the same filters."""
+
 SHARED_TILES = 128
 """Tiles of a shared block, about."""
-
-TARGET = 3 * 8
-"""Bytes of what `_note_target` writes of a tile."""
 
 
 class Plan(NamedTuple):
@@ -88,9 +88,9 @@ def fits(weight_shape: tuple[int, ...], geometry: Any, dtype: Any) -> bool:
     )
 
 
-def shares(numbers: int) -> bool:
-    """Whether the workers had better share a block of tiles: if U has so many numbers."""
-    return numbers >= MANY_FILTERS
+def shares(m: int, tiles: int, numbers: int) -> bool:
+    """Whether the workers had better share a block of tiles: if there are so few, or U has so many numbers."""
+    return numbers >= MANY_FILTERS or (m == 4 and tiles < FEW_TILES)
 
 
 class Winograd(NamedTuple):
@@ -143,26 +143,23 @@ def _program(this: Plan, shared: bool, dtype: Any, threads: int, with_bias: bool
     transformed = carver.take(positions * steps[0])
     starts = carver.take(panels, width)
     patches, products = (carver.take(buffers, positions * step) for step in steps[1:])
-    scratch = max(positions * max(vector * vector, channels), this.m**2 * width)
-    scratches = carver.take(threads, scratch)
-    targets = carver.take_int64(threads, block, 3)
-    rows, zeros = np.arange(ROWS), np.zeros(PANEL_BYTES // 8, np.int64)
-    tables = np.concatenate([rows * row * item, rows * PANEL_BYTES, zeros])
-    floats = (LEFT, scratches, transformed, starts, patches, OUT)
-    ints = (products, targets, tables)
+    tables = np.concatenate([np.arange(ROWS) * step for step in (row * item, PANEL_BYTES, VECTOR_BYTES)])
+    zeros = np.zeros(max(PANEL_BYTES, this.source[1] * channels * item) // 8, np.int64)
+    floats = (LEFT, transformed, starts, patches, OUT)
+    ints = (products, tables, zeros)
 
     def stage(kernel: TaskKernel, work: int, first: int, count: int) -> Stage:
         numbers = (
             first, count, *this.source, *this.target, *this.padding, *this.across, this.m, block, row, *steps, relu,
-            scratch,
         )  # fmt: skip
         return Stage(kernel, count * work, floats, ints, numbers)
 
     each = positions * channels * filters  # multiply-adds of a tile
+    scratch = positions * vector * vector
     stages = [
         Stage(
             transform_filters, positions * panels * channels * width,
-            (RIGHT, transformed, BIAS, starts, scratches), (),
+            (RIGHT, transformed, BIAS, starts, carver.take(threads, scratch)), (),
             (this.m, channels, filters, turned, steps[0], scratch, with_bias),
         )
     ]  # fmt: skip
@@ -218,9 +215,10 @@ def _turned_filters(first, numbers, zero):
     lane_count = width // VECTORS
     step = get(own + 32) * item
     for column in range(0, columns, lane_count):
+        row = vectors_for(columns - column // width * width, zero) * VECTOR_BYTES
         for k in range(first, first + lane_count):
             source = weight + (k * 9 * columns + 8 * columns + column) * item
-            panel = panels + (column // width * channels + k) * PANEL_BYTES + column % width * item
+            panel = panels + column // width * channels * PANEL_BYTES + k * row + column % width * item
             if m == 4:
                 transform_filter(4, source, -columns * item, panel, step, zero)
             else:
@@ -245,49 +243,43 @@ def _filter_block(first, numbers, scratch, zero):
                 transform_filter(4, source, channels * item, place, VECTOR_BYTES, zero)
             else:
                 transform_filter(2, source, channels * item, place, VECTOR_BYTES, zero)
-        panel = panels + (column // width * channels + first) * PANEL_BYTES + column % width * item
+        row = vectors_for(columns - column // width * width, zero) * VECTOR_BYTES
+        panel = panels + column // width * channels * PANEL_BYTES + first * row + column % width * item
         for position in range(positions):
             source = scratch + position * VECTOR_BYTES
-            transpose_block(source, positions * VECTOR_BYTES, panel + position * step, PANEL_BYTES, zero)
+            transpose_block(source, positions * VECTOR_BYTES, panel + position * step, row, zero)
 
 
 (
     START, COUNT, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_TOP, PAD_LEFT, DOWN, ACROSS, M, BLOCK,
-    PATCH_ROW, FILTER_STEP, PATCH_STEP, PRODUCT_STEP, RELU, SCRATCH,
-) = range(8 * FIRST, 8 * FIRST + 8 * 20, 8)  # fmt: skip
+    PATCH_ROW, FILTER_STEP, PATCH_STEP, PRODUCT_STEP, RELU,
+) = range(8 * FIRST, 8 * FIRST + 8 * 19, 8)  # fmt: skip
 """Where the numbers of the next kernels lie: their first tile and how many, the sizes of source and target, padding,
 tiles of an image down and across, m, tiles of a block, elements from tile to tile of V, from position to position of U,
-V and M, 1 for ReLU, elements of scratch per worker."""
+V and M, 1 for ReLU."""
 
 
 @task_kernel
 def winograd_products(worker, workers, numbers, zero):
     """Blocks of tiles, neighbouring ones to each worker: transform, multiply, transform back.
 
-    Floats: ``source (N, H, W, channels)``; ``scratches (workers, …)``; ``panels`` of `transform_filters`; ``starts
-    (panels, width)``, the bias; ``patches (workers, n·n, tiles, channels)``, V, scratch; ``out (N, H, W, filters)``,
-    written.
-    Ints: ``products (workers, n·n, panels at once, tiles, width)``, floats, M, scratch; ``targets (workers, tiles,
-    3)``, scratch; ``tables``, for `ROWS` tiles the bytes from the first one's row to each in V and in M, and a
-    panel's row of zeros.
+    Floats: ``source (N, H, W, channels)``; ``panels`` of `transform_filters`; ``starts (panels, width)``, the bias;
+    ``patches (workers, n·n, tiles, channels)``, V, scratch; ``out (N, H, W, filters)``, written.
+    Ints: ``products (workers, n·n, panels at once, tiles, width)``, floats, M, scratch; ``tables``, for `ROWS` tiles
+    the bytes from the first one's row to each in V, in a full panel of M and in one of single vectors; ``zeros``, as
+    many as a row of a panel, and one of the source, has.
     """
     item = size_of(zero)
     m, block, filters = get(numbers + M), get(numbers + BLOCK), get(numbers + FILTERS)
     start, count = get(numbers + START), get(numbers + COUNT)
     positions = (m + 2) * (m + 2)
-    scratch = get(numbers + 8) + worker * get(numbers + SCRATCH) * item
-    patches = get(numbers + 32) + worker * positions * get(numbers + PATCH_STEP) * item
+    patches = get(numbers + 24) + worker * positions * get(numbers + PATCH_STEP) * item
     products = get(numbers + 48) + worker * positions * get(numbers + PRODUCT_STEP) * item
-    targets = get(numbers + 56) + worker * block * TARGET
     first, last = portion(worker, workers, (count + block - 1) // block)
     for begin in range(first * block, min(count, last * block), block):
         tiles = min(block, count - begin)
-        for t in range(tiles):
-            place = _tile_at(start + begin + t, numbers)
-            _transform_patch(place, t, numbers, scratch, patches, zero)
-            _note_target(place, numbers, targets + t * TARGET, item)
-            if block * m * m * filters * item <= MOST_FETCHED:
-                _claim(targets + t * TARGET, numbers, item)
+        claims = block * m * m * filters * item <= MOST_FETCHED
+        _transform_patches(start + begin, tiles, numbers, patches, claims, zero)
         following, after = min(count, begin + block), min(count, begin + 2 * block)
         ahead, end = _first_seen(start + following, numbers, item), _first_seen(start + after, numbers, item)
         panels = (filters * item + PANEL_BYTES - 1) // PANEL_BYTES
@@ -296,18 +288,15 @@ def winograd_products(worker, workers, numbers, zero):
             for position in range(positions):
                 fetch(ahead, size, panel * positions + position)
                 _multiply(position, panel, tiles, numbers, patches, products, zero)
-            for t in range(tiles):
-                _transform_back(panel, numbers, products + t * PANEL_BYTES, targets + t * TARGET, scratch, zero)
+            _transform_back(start + begin, tiles, panel, numbers, products, zero)
 
 
 @task_kernel
 def transform_patches(worker, workers, numbers, zero):
     """V of a block, whose tiles the workers share. Arrays as in `winograd_products`; there is one V, and one M."""
-    scratch = get(numbers + 8) + worker * get(numbers + SCRATCH) * size_of(zero)
     first, last = portion(worker, workers, get(numbers + COUNT))
-    for t in range(first, last):
-        place = _tile_at(get(numbers + START) + t, numbers)
-        _transform_patch(place, t, numbers, scratch, get(numbers + 32), zero)
+    patches = get(numbers + 24) + first * get(numbers + PATCH_ROW) * size_of(zero)
+    _transform_patches(get(numbers + START) + first, last - first, numbers, patches, False, zero)
 
 
 @task_kernel
@@ -319,21 +308,17 @@ def multiply_patches(worker, workers, numbers, zero):
     for unit in range(first, last):
         panel = unit % panels
         products = get(numbers + 48) + panel * get(numbers + BLOCK) * PANEL_BYTES
-        _multiply(unit // panels, panel, count, numbers, get(numbers + 32), products, zero)
+        _multiply(unit // panels, panel, count, numbers, get(numbers + 24), products, zero)
 
 
 @task_kernel
 def transform_products(worker, workers, numbers, zero):
     """The outputs of a block, whose tiles the workers share. Arrays as in `transform_patches`."""
-    item = size_of(zero)
-    scratch = get(numbers + 8) + worker * get(numbers + SCRATCH) * item
-    target = get(numbers + 56) + worker * get(numbers + BLOCK) * TARGET
     first, last = portion(worker, workers, get(numbers + COUNT))
-    for t in range(first, last):
-        _note_target(_tile_at(get(numbers + START) + t, numbers), numbers, target, item)
-        for panel in range((get(numbers + FILTERS) * item + PANEL_BYTES - 1) // PANEL_BYTES):
-            products = get(numbers + 48) + (panel * get(numbers + BLOCK) + t) * PANEL_BYTES
-            _transform_back(panel, numbers, products, target, scratch, zero)
+    for panel in range((get(numbers + FILTERS) * size_of(zero) + PANEL_BYTES - 1) // PANEL_BYTES):
+        products = get(numbers + 48) + panel * get(numbers + BLOCK) * PANEL_BYTES
+        products += first * _product_row(panel, numbers, zero)
+        _transform_back(get(numbers + START) + first, last - first, panel, numbers, products, zero)
 
 
 @helper
@@ -344,39 +329,45 @@ def _first_seen(tile, numbers, item):
     return get(numbers) + row * line * item
 
 
-@inlined
-def _tile_at(tile, numbers):
-    """Where a tile is: see `tile_at`."""
-    return tile_at(tile, get(numbers + DOWN), get(numbers + ACROSS), get(numbers + M))
+@helper
+def _transform_patches(first, count, numbers, patches, claims, zero):
+    """V of neighbouring tiles, from the patches of pixels that they see.
 
-
-@inlined
-def _transform_patch(place, t, numbers, scratch, patches, zero):
-    """V of the tile at ``place``, number t of its block, from the patch of pixels that it sees."""
+    With ``claims``, `claim` where their output goes: between the products it would save nothing.
+    """
     item = size_of(zero)
-    image, row, column = place
-    H, W, channels, m = get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS), get(numbers + M)
-    source, top, left = image * H * W * channels * item, row - get(numbers + PAD_TOP), column - get(numbers + PAD_LEFT)
-    target, step = patches + t * get(numbers + PATCH_ROW) * item, get(numbers + PATCH_STEP) * item
-    transform_window(m, get(numbers) + source, H, W, channels, top, left, scratch, target, step, zero)
-
-
-@inlined
-def _note_target(place, numbers, target, item):
-    """Where the output of the tile at ``place`` begins, and how many of its rows and columns lie in the image."""
-    image, row, column = place
-    H, W, m = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH), get(numbers + M)
-    put(target, get(numbers + 40) + ((image * H + row) * W + column) * get(numbers + FILTERS) * item)
-    put(target + 8, min(m, H - row))
-    put(target + 16, min(m, W - column))
+    m, down, across = get(numbers + M), get(numbers + DOWN), get(numbers + ACROSS)
+    H, W, pixel = get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS) * item
+    row, step = get(numbers + PATCH_ROW) * item, get(numbers + PATCH_STEP) * item
+    zeros = get(numbers + 64)
+    tile, end = first, first + count
+    while tile < end:
+        image, i, j, many = run_at(tile, end, down, across, m)
+        source, target = get(numbers) + image * H * W * pixel, patches + (tile - first) * row
+        top, left = i - get(numbers + PAD_TOP), j - get(numbers + PAD_LEFT)
+        if m == 4:
+            transform_input(4, source, H, W, pixel, zeros, top, left, many, target, row, step, zero)
+        else:
+            transform_input(2, source, H, W, pixel, zeros, top, left, many, target, row, step, zero)
+        if claims:
+            out, rows, columns = _target_of(image, i, j, numbers, item)
+            line, filters = get(numbers + OUT_WIDTH) * get(numbers + FILTERS) * item, get(numbers + FILTERS) * item
+            for h in range(min(m, rows)):
+                claim(out + h * line, min(many * m, columns) * filters)
+        tile += many
 
 
 @helper
-def _claim(target, numbers, item):
-    """`claim` where a tile's output goes, while patches are transformed: between the products it would save nothing."""
-    pixel = get(numbers + FILTERS) * item
-    for i in range(get(target + 8)):
-        claim(get(target) + i * get(numbers + OUT_WIDTH) * pixel, get(target + 16) * pixel)
+def _target_of(image, row, column, numbers, item):
+    """Where a tile's output begins, and how many rows and columns of the image there are from there on."""
+    H, W = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH)
+    return get(numbers + 32) + ((image * H + row) * W + column) * get(numbers + FILTERS) * item, H - row, W - column
+
+
+@inlined
+def _product_row(panel, numbers, zero):
+    """Bytes of a row of a panel, of U and of M: one vector if its filters fill no more."""
+    return vectors_for(get(numbers + FILTERS) - panel * (PANEL_BYTES // size_of(zero)), zero) * VECTOR_BYTES
 
 
 @inlined
@@ -384,38 +375,47 @@ def _multiply(position, panel, count, numbers, patches, products, zero):
     """``M[ξ][t][:] = V[ξ][t] @ U[ξ]`` for one panel of filters: (count, width)."""
     item = size_of(zero)
     channels, width = get(numbers + CHANNELS), PANEL_BYTES // item
-    weights = get(numbers + 16) + position * get(numbers + FILTER_STEP) * item + panel * channels * PANEL_BYTES
+    weights = get(numbers + 8) + position * get(numbers + FILTER_STEP) * item + panel * channels * PANEL_BYTES
     origin = patches + position * get(numbers + PATCH_STEP) * item
     target = products + position * get(numbers + PRODUCT_STEP) * item
-    rows = get(numbers + 64)
-    targets, zeros = rows + ROWS * 8, rows + 2 * ROWS * 8
+    row = _product_row(panel, numbers, zero)
+    rows, zeros = get(numbers + 56), get(numbers + 64)
+    targets = rows + (ROWS if row == PANEL_BYTES else 2 * ROWS) * 8
     # A block has room for whole tiles of rows: what the last one computes too much, nobody reads.
     for _ in range(0, count, ROWS):
-        dot_tile(
-            2, rows, origin, zeros, 1, channels, weights, zeros, 0, lowest_of(zero), targets, target, width
-        )  # fmt: skip
+        if row == PANEL_BYTES:
+            dot_tile(
+                2, rows, origin, zeros, 1, channels, weights, zeros, 0, lowest_of(zero), targets, target, width
+            )  # fmt: skip
+        else:
+            dot_tile(
+                1, rows, origin, zeros, 1, channels, weights, zeros, 0, lowest_of(zero), targets, target, width
+            )  # fmt: skip
         origin += ROWS * get(numbers + PATCH_ROW) * item
-        target += ROWS * PANEL_BYTES
+        target += ROWS * row
 
 
 @inlined
-def _transform_back(panel, numbers, products, target, scratch, zero):
-    """``y = Aᵀ M A`` plus bias, for one panel of filters of one tile, whose M is at ``products``."""
+def _transform_back(first, count, panel, numbers, products, zero):
+    """``y = Aᵀ M A`` plus bias, for one panel of filters of neighbouring tiles, whose M is at ``products``."""
     item = size_of(zero)
-    m, step = get(numbers + M), get(numbers + PRODUCT_STEP) * item
+    m, down, across, step = get(numbers + M), get(numbers + DOWN), get(numbers + ACROSS), get(numbers + PRODUCT_STEP)
     floor = zero if get(numbers + RELU) else lowest_of(zero)
-    first, rows, columns = panel * PANEL_BYTES, get(target + 8), get(target + 16)
-    pixel = get(numbers + FILTERS) * item
-    size, line, out = min(PANEL_BYTES, pixel - first), get(numbers + OUT_WIDTH) * pixel, get(target) + first
-    inside = min(rows, columns) == m
-    place, row_step, pixel_step = (out, line, pixel) if inside else (scratch, m * PANEL_BYTES, PANEL_BYTES)
-    for shift in range(0, size, VECTOR_BYTES):
-        source, start = products + shift, get(numbers + 24) + first + shift
-        if m == 4:
-            transform_output(4, source, step, start, floor, place + shift, row_step, pixel_step)
-        else:
-            transform_output(2, source, step, start, floor, place + shift, row_step, pixel_step)
-    if not inside:
-        for i in range(rows):
-            for j in range(columns):
-                copy_bytes(scratch + (i * m + j) * PANEL_BYTES, out + i * line + j * pixel, size)
+    pixel, row = get(numbers + FILTERS) * item, _product_row(panel, numbers, zero)
+    line, start = get(numbers + OUT_WIDTH) * pixel, get(numbers + 16) + panel * PANEL_BYTES
+    tile, end = first, first + count
+    while tile < end:
+        image, i, j, many = run_at(tile, end, down, across, m)
+        target, rows, columns = _target_of(image, i, j, numbers, item)
+        target += panel * PANEL_BYTES
+        for v in range(0, row, VECTOR_BYTES):
+            source = products + (tile - first) * row + v
+            if m == 4:
+                transform_output(
+                    4, source, row, step * item, start + v, floor, many, target + v, rows, columns, line, pixel
+                )  # fmt: skip
+            else:
+                transform_output(
+                    2, source, row, step * item, start + v, floor, many, target + v, rows, columns, line, pixel
+                )  # fmt: skip
+        tile += many

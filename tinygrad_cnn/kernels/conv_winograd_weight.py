@@ -29,14 +29,14 @@ from typing import Any
 import numpy as np
 
 from ._addresses import add_rows, get, size_of, zero_bytes
-from ._blocks import fetch, see_square, share
-from ._dot import PANEL_BYTES
+from ._blocks import fetch, share
+from ._dot import PANEL_BYTES, vectors_for
 from ._emitter import VECTOR_BYTES, VECTORS, panel_width
 from ._jit import helper, inlined
 from ._outer import CHUNKS, place_columns
 from ._simd import OUTER_ROWS, outer_tile
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
-from ._winograd import GAP, OWN_BYTES, new_row, tile_at, transform_grad, transform_sums, transform_window
+from ._winograd import GAP, OWN_BYTES, new_row, run_at, transform_grad, transform_input, transform_sums
 from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver
 
 SHARED_BYTES = 512 * 1024
@@ -84,17 +84,16 @@ def weight_grad_program(
     pixels, grads = (carver.take(buffers, positions * step) for step in steps)
     sums = carver.take(chunks, positions * each)
     column_sums = carver.take(CHUNKS, panels, width)
-    scratch = max(positions * C, m * m * O)
-    scratches = carver.take(threads, scratch)
     terms = np.minimum(np.arange(units * OUTER_ROWS, dtype=np.int64), C - 1) * item
     rows = np.arange(max(block, STRIP), dtype=np.int64) * row * item
-    floats = (LEFT, scratches, RIGHT, pixels, grads, sums)
-    ints = (column_sums, terms, rows)
+    zeros = np.zeros(max(W * C, OW * O) * item // 8, np.int64)
+    floats = (LEFT, RIGHT, pixels, grads, sums)
+    ints = (column_sums, terms, rows, zeros)
 
     def stage(kernel: TaskKernel, work: int, first: int, count: int) -> Stage:
         numbers = (
             first, count, tiles, H, W, C, OH, OW, O, *geometry.padding, down, across, m, block, row, *steps, each,
-            units, panels, scratch, with_bias,
+            units, panels, with_bias,
         )  # fmt: skip
         return Stage(kernel, work, floats, ints, numbers)
 
@@ -121,8 +120,8 @@ def weight_grad_program(
 
 (
     START, COUNT, TILES, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_TOP, PAD_LEFT, DOWN, ACROSS, M,
-    BLOCK, PIXEL_ROW, PIXEL_STEP, GRAD_STEP, SUM_STEP, UNITS, PANELS, SCRATCH, WITH_BIAS,
-) = range(8 * FIRST, 8 * FIRST + 8 * 23, 8)  # fmt: skip
+    BLOCK, PIXEL_ROW, PIXEL_STEP, GRAD_STEP, SUM_STEP, UNITS, PANELS, WITH_BIAS,
+) = range(8 * FIRST, 8 * FIRST + 8 * 22, 8)  # fmt: skip
 """Where the numbers of the next three kernels lie: their first tile (or chunk) and how many, all tiles, the sizes of x
 and grad, padding, tiles of an image down and across, m, tiles of a block, elements from tile to tile of V, and from
 position to position of V, Y and S, units (tiles of x's channels) and panels, elements of scratch per worker, 1 if the
@@ -133,31 +132,28 @@ gradients are summed up."""
 def winograd_chunks(worker, workers, numbers, zero):
     """``S[ξ] = V[ξ]ᵀ @ Y[ξ]`` by chunks of tiles, which are dealt to the workers in turn.
 
-    Floats: ``x (N, H, W, C)``; ``scratches (workers, …)``; ``grad (N, OH, OW, O)``; ``pixels (workers, n·n, tiles,
-    C)``, V, and ``grads (workers, n·n, panels, tiles, width)``, Y, scratch; ``sums (chunks, n·n, units, panels, tile,
-    width)``, written.
+    Floats: ``x (N, H, W, C)``; ``grad (N, OH, OW, O)``; ``pixels (workers, n·n, tiles, C)``, V, and ``grads (workers,
+    n·n, panels, tiles, width)``, Y, scratch; ``sums (chunks, n·n, units, panels, tile, width)``, written.
     Ints: ``column_sums (chunks, panels, width)``, floats, written: the chunk's sum of ``grad``, or zeros; ``terms
     (units · tile,)``, bytes from a pixel's beginning to each channel, the last ones repeating; ``rows (tiles,)``, bytes
-    from V's first tile to each.
+    from V's first tile to each; ``zeros``, as many as a row of x, and one of ``grad``, has.
     """
     item = size_of(zero)
     positions = (get(numbers + M) + 2) * (get(numbers + M) + 2)
     units, panels, block = get(numbers + UNITS), get(numbers + PANELS), get(numbers + BLOCK)
-    scratch = get(numbers + 8) + worker * get(numbers + SCRATCH) * item
-    pixels = get(numbers + 24) + worker * positions * get(numbers + PIXEL_STEP) * item
-    grads = get(numbers + 32) + worker * positions * get(numbers + GRAD_STEP) * item
+    pixels = get(numbers + 16) + worker * positions * get(numbers + PIXEL_STEP) * item
+    grads = get(numbers + 24) + worker * positions * get(numbers + GRAD_STEP) * item
     chunk_bytes = positions * get(numbers + SUM_STEP) * item
     tiles, start = get(numbers + TILES), get(numbers + START)
     for chunk in range(start + worker, start + get(numbers + COUNT), workers):
-        sums = get(numbers + 40) + chunk * chunk_bytes
+        sums = get(numbers + 32) + chunk * chunk_bytes
         totals = get(numbers + 48) + chunk * panels * PANEL_BYTES
         zero_bytes(sums, chunk_bytes)
         zero_bytes(totals, panels * PANEL_BYTES)
         last = tiles * (chunk + 1) // CHUNKS
         for first in range(tiles * chunk // CHUNKS, last, block):
             count = min(block, last - first)
-            for t in range(count):
-                _transform_tile(first + t, t, numbers, scratch, pixels, grads, totals, zero)
+            _transform_tiles(first, count, 0, numbers, pixels, grads, totals, zero)
             x, next_grads = _first_seen(first + count, numbers, item)
             x_end, grads_end = _first_seen(min(last, first + count + block), numbers, item)
             x_bytes, grad_bytes = share(x, x_end, positions), share(next_grads, grads_end, positions)
@@ -175,15 +171,14 @@ def transform_tiles(worker, workers, numbers, zero):
     of a chunk, written by the first block and added to by the others.
     """
     start, count, panels = get(numbers + START), get(numbers + COUNT), get(numbers + PANELS)
-    scratch = get(numbers + 8) + worker * get(numbers + SCRATCH) * size_of(zero)
     low, high = portion(worker, workers, CHUNKS)
     for task in range(low, high):
         totals = get(numbers + 48) + task * panels * PANEL_BYTES
         if start == 0:
             zero_bytes(totals, panels * PANEL_BYTES)
         for first in range(task * TASK, count, STRIP):
-            for t in range(first, min(first + TASK, count)):
-                _transform_tile(start + t, t, numbers, scratch, get(numbers + 24), get(numbers + 32), totals, zero)
+            many = min(TASK, count - first)
+            _transform_tiles(start + first, many, first, numbers, get(numbers + 16), get(numbers + 24), totals, zero)
 
 
 @task_kernel
@@ -199,11 +194,11 @@ def winograd_outer_products(worker, workers, numbers, zero):
         high = min(units, low + last - first)
         if get(numbers + START) == 0:
             unit_bytes = get(numbers + PANELS) * OUTER_ROWS * PANEL_BYTES
-            sums = get(numbers + 40) + position * get(numbers + SUM_STEP) * size_of(zero)
+            sums = get(numbers + 32) + position * get(numbers + SUM_STEP) * size_of(zero)
             zero_bytes(sums + low * unit_bytes, (high - low) * unit_bytes)
         for strip in range(0, count, STRIP):
             many = min(STRIP, count - strip)
-            pixels, grads, sums = get(numbers + 24), get(numbers + 32), get(numbers + 40)
+            pixels, grads, sums = get(numbers + 16), get(numbers + 24), get(numbers + 32)
             _add_products(position, low, high, strip, many, numbers, pixels, grads, sums, zero)
         first += high - low
 
@@ -216,37 +211,58 @@ def _first_seen(tile, numbers, item):
     grad = new_row(tile, down, across, m, 0, get(numbers + OUT_HEIGHT))
     x *= get(numbers + WIDTH) * get(numbers + CHANNELS) * item
     grad *= get(numbers + OUT_WIDTH) * get(numbers + FILTERS) * item
-    return get(numbers) + x, get(numbers + 16) + grad
+    return get(numbers) + x, get(numbers + 8) + grad
 
 
 @helper
-def _transform_tile(tile, t, numbers, scratch, pixels, grads, totals, zero):
-    """V of the patch that a tile sees; Y, as rows of panels; and, if it is wanted, the sum of its gradients."""
+def _transform_tiles(first, count, t, numbers, pixels, grads, totals, zero):
+    """V and Y of neighbouring tiles, of which the first is number t of its block, and the sum of their gradients."""
+    m, down, across = get(numbers + M), get(numbers + DOWN), get(numbers + ACROSS)
+    tile, end = first, first + count
+    while tile < end:
+        image, i, j, many = run_at(tile, end, down, across, m)
+        _transform_pixels(image, i, j, many, t + tile - first, numbers, pixels, zero)
+        _transform_grads(image, i, j, many, t + tile - first, numbers, grads, totals, zero)
+        tile += many
+
+
+@inlined
+def _transform_pixels(image, row, column, count, t, numbers, pixels, zero):
+    """V of the patches that tiles side by side see."""
     item = size_of(zero)
-    C, O, m = get(numbers + CHANNELS), get(numbers + FILTERS), get(numbers + M)
-    panels = get(numbers + PANELS)
-    image, top, left = tile_at(tile, get(numbers + DOWN), get(numbers + ACROSS), m)
-    H, W = get(numbers + HEIGHT), get(numbers + WIDTH)
-    x, above, before = image * H * W * C * item, top - get(numbers + PAD_TOP), left - get(numbers + PAD_LEFT)
-    target, step = pixels + t * get(numbers + PIXEL_ROW) * item, get(numbers + PIXEL_STEP) * item
-    transform_window(m, get(numbers) + x, H, W, C, above, before, scratch, target, step, zero)
-    H, W, pixel, width = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH), O * item, PANEL_BYTES // item
-    source, line = see_square(get(numbers + 16) + image * H * W * pixel, H, W, pixel, top, left, m, scratch)
+    H, W, pixel, zeros = get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS) * item, get(numbers + 72)
+    top, left = row - get(numbers + PAD_TOP), column - get(numbers + PAD_LEFT)
+    source, tile_step, step = get(numbers) + image * H * W * pixel, get(numbers + PIXEL_ROW), get(numbers + PIXEL_STEP)
+    target, tile_step, step = pixels + t * tile_step * item, tile_step * item, step * item
+    if get(numbers + M) == 4:
+        transform_input(4, source, H, W, pixel, zeros, top, left, count, target, tile_step, step, zero)
+    else:
+        transform_input(2, source, H, W, pixel, zeros, top, left, count, target, tile_step, step, zero)
+
+
+@inlined
+def _transform_grads(image, row, column, count, t, numbers, grads, totals, zero):
+    """Y of tiles side by side, as rows of panels; and, if it is wanted, the sum of their gradients."""
+    item = size_of(zero)
+    m, H, W, O = get(numbers + M), get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH), get(numbers + FILTERS)
+    pixel, zeros, step, width = O * item, get(numbers + 72), get(numbers + GRAD_STEP) * item, PANEL_BYTES // item
+    source = get(numbers + 8) + image * H * W * pixel
     if get(numbers + WITH_BIAS):
-        for i in range(m):
-            for panel in range(panels):
+        many = min(count * m, W - column)
+        for i in range(row, min(row + m, H)):
+            place = source + (i * W + column) * pixel
+            for panel in range(get(numbers + PANELS)):
                 begin = panel * PANEL_BYTES
-                add_rows(source + i * line + begin, pixel, O - panel * width, m, totals + begin, zero)
-    step = get(numbers + GRAD_STEP) * item
-    for vector in range(O * item // VECTOR_BYTES):
+                add_rows(place + begin, pixel, O - panel * width, many, totals + begin, zero)
+    for vector in range(pixel // VECTOR_BYTES):
         panel, side = vector // VECTORS, vector % VECTORS
-        row = VECTOR_BYTES if O - panel * width <= width // VECTORS else PANEL_BYTES
-        target = grads + panel * get(numbers + BLOCK) * PANEL_BYTES + t * row + side * VECTOR_BYTES
+        tile_step = vectors_for(O - panel * width, zero) * VECTOR_BYTES
+        target = grads + panel * get(numbers + BLOCK) * PANEL_BYTES + t * tile_step + side * VECTOR_BYTES
         begin = source + vector * VECTOR_BYTES
         if m == 4:
-            transform_grad(4, begin, line, pixel, target, step, zero)
+            transform_grad(4, begin, H, W, pixel, zeros, row, column, count, target, tile_step, step, zero)
         else:
-            transform_grad(2, begin, line, pixel, target, step, zero)
+            transform_grad(2, begin, H, W, pixel, zeros, row, column, count, target, tile_step, step, zero)
 
 
 @inlined
@@ -262,7 +278,7 @@ def _add_products(position, low, high, first, count, numbers, pixels, grads, sum
         offsets = get(numbers + 56) + unit * OUTER_ROWS * 8
         for panel in range(panels):
             right = begin + panel * get(numbers + BLOCK) * PANEL_BYTES
-            if O - panel * width > width // VECTORS:
+            if vectors_for(O - panel * width, zero) == VECTORS:
                 outer_tile(2, rows, origin, offsets, right + first * PANEL_BYTES, count, zero, tile)
             else:
                 outer_tile(1, rows, origin, offsets, right + first * VECTOR_BYTES, count, zero, tile)
