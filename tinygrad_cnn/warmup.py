@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import kernels, nn, optim
-from .autograd import Tensor, backward, wrap
+from .autograd import Tensor, backward, no_grad, wrap
 from .nn import functional as F
 
 
@@ -47,7 +47,7 @@ def _convolutions(dtype: np.dtype[Any]) -> None:
     cases = (
         (4, 1, 5, kernels.conv.Geometry(padding=(2, 2))),  # direct, sliding, wide, fold
         (32, 32, 3, kernels.conv.Geometry(padding=(1, 1))),  # Winograd
-        (4, 4, 3, kernels.conv.Geometry(padding=(1, 1), groups=4)),  # depthwise
+        (4, 4, 3, kernels.conv.Geometry(padding=(1, 1), groups=4)),  # depthwise, in rows or not
     )
     for channels, filters, size, geometry in cases:
         shapes = ((2, 20, 20, channels), (filters, size, size, channels // geometry.groups))
@@ -83,6 +83,8 @@ def _batch_norm(dtype: np.dtype[Any]) -> None:
     layer = nn.BatchNorm2d(3, dtype=dtype)
     for mode in (True, False):
         _differentiate(layer.train(mode)(_random(dtype, 4, 3, 5, 5)))
+    with no_grad():  # scale and shift by a kernel of their own
+        layer(_random(dtype, 4, 3, 5, 5))
 
 
 def _losses(dtype: np.dtype[Any]) -> None:

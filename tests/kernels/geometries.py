@@ -57,7 +57,7 @@ def random_case(rng: np.random.Generator) -> Case:
 
         images = int(rng.choice([0, 1, 1, 2, 3]))
         if kind == "winograd":
-            channels, filters = (int(8 * c) for c in rng.choice([1, 4, 5, 8], 2))
+            channels, filters = (int(8 * c) for c in rng.choice([1, 2, 4, 5, 6, 8], 2))
             case = Case(images, pair(1, 11), channels, filters, (3, 3), padding=pair(0, 3))
         elif kind == "sliding":
             groups, taps = int(rng.choice([1, 1, 2])), int(rng.choice([3, 3, 5]))
@@ -66,10 +66,10 @@ def random_case(rng: np.random.Generator) -> Case:
             dilation = (int(rng.integers(1, 3)), 1)
             case = Case(images, size, channels, filters, kernel_size, (1, 1), pair(0, 3), dilation, groups)
         elif kind == "depthwise":
-            channels = int(rng.integers(2, 40))
-            case = Case(
-                images, pair(1, 9), channels, channels, pair(1, 4), pair(1, 3), pair(0, 3), pair(1, 2), channels
-            )
+            channels, kernel_size, stride, dilation = int(rng.integers(2, 40)), (3, 3), (1, 1), (1, 1)
+            if rng.integers(2):
+                kernel_size, stride, dilation = pair(1, 4), pair(1, 3), pair(1, 2)
+            case = Case(images, pair(1, 9), channels, channels, kernel_size, stride, pair(0, 3), dilation, channels)
         elif kind == "pointwise":
             case = Case(images, pair(1, 7), int(rng.integers(1, 40)), int(rng.integers(1, 40)), (1, 1), pair(1, 2))
         else:

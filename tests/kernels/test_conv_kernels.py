@@ -31,6 +31,8 @@ UGLY = {
     "channels that no vector divides": Case(2, (5, 6), 13, 17, (3, 3), padding=(1, 1)),
     "more channels than a block": Case(2, (3, 3), 300, 33, (3, 3), padding=(1, 1)),
     "one group per channel": Case(2, (6, 5), 19, 19, (3, 3), padding=(1, 1), groups=19),
+    "one group per channel, 5x5": Case(2, (6, 5), 19, 19, (5, 5), padding=(1, 2), groups=19),
+    "one group per channel, one pixel": Case(2, (1, 1), 33, 33, (3, 3), padding=(3, 1), groups=33),
     "two filters per channel": Case(2, (6, 5), 5, 10, (3, 3), padding=(1, 1), groups=5),
     "first layer": Case(3, (12, 12), 1, 6, (5, 5)),
     "few filters, strided": Case(2, (7, 12), 13, 4, (3, 5), stride=(1, 2), padding=(1, 2)),
@@ -42,6 +44,7 @@ UGLY = {
     "image with padding": Case(2, (9, 9), 3, 16, (3, 3), padding=(1, 1), dilation=(1, 2)),
     "winograd 2x2": Case(2, (7, 9), 32, 40, (3, 3), padding=(1, 0)),
     "winograd 4x4": Case(3, (7, 10), 64, 72, (3, 3), padding=(2, 1)),
+    "winograd, half a panel": Case(2, (9, 11), 16, 48, (3, 3), padding=(0, 2)),
     "winograd, many blocks": Case(10, (25, 26), 32, 40, (3, 3), padding=(1, 1)),
     "empty batch": Case(0, (5, 5), 3, 4, (3, 3)),
 }
@@ -242,7 +245,8 @@ def test_choice_is_explained() -> None:
         "wide": ("forward", (8, 28, 28, 1), (6, 5, 5, 1), plain, np.float32),
         "few pixels": ("weight_grad", (8, 4, 4, 512), (512, 3, 3, 512), plain, np.float32),
         "fold": ("input_grad", (8, 16, 16, 3), (64, 3, 3, 3), plain, np.float32),
-        "depthwise": ("forward", (8, 16, 16, 64), (64, 3, 3, 1), plain._replace(groups=64), np.float32),
+        "depthwise rows": ("forward", (8, 16, 16, 64), (64, 3, 3, 1), plain._replace(groups=64), np.float32),
+        "depthwise": ("forward", (8, 16, 16, 64), (64, 5, 5, 1), plain._replace(groups=64), np.float32),
         "empty": ("forward", (0, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
     }
     if conv.lanes(np.float32) < 12:

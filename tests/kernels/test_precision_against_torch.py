@@ -25,7 +25,8 @@ CASES = {
     "5x5": (Case(2, (14, 14), 6, 16, (5, 5)), None, 2.0),
     "strided": (Case(2, (13, 13), 16, 32, (3, 3), stride=(2, 2), padding=(1, 1)), None, 2.0),
     "1x1": (Case(2, (8, 8), 64, 128, (1, 1)), None, 2.0),
-    "depthwise": (Case(2, (9, 9), 32, 32, (3, 3), padding=(1, 1), groups=32), None, 2.0),
+    "depthwise": (Case(2, (9, 9), 32, 32, (5, 5), padding=(2, 2), groups=32), None, 2.0),
+    "depthwise rows": (Case(2, (9, 9), 32, 32, (3, 3), padding=(1, 1), groups=32), None, 2.0),
     "grouped": (Case(2, (9, 9), 32, 32, (3, 3), padding=(1, 1), groups=4), None, 2.0),
     "many channels": (Case(2, (4, 4), 256, 256, (3, 3), padding=(1, 1)), None, 2.0),
     "winograd F(2x2)": (SAME._replace(channels=32, filters=32), "winograd F(2x2)", 2.0),
@@ -79,4 +80,4 @@ def test_the_cases_cover_all_algorithms_of_float32() -> None:
             found = kernels.conv.choose(kind, case.x_shape, case.weight_shape, geometry, np.float32).name
             chosen.add(algorithm or found)
     winograd = {f"winograd F({m}x{m}){shared}" for m in (2, 4) for shared in ("", " shared")}
-    assert {"direct", "sliding", "few pixels", "depthwise", *winograd} <= chosen
+    assert {"direct", "sliding", "few pixels", "depthwise", "depthwise rows", *winograd} <= chosen

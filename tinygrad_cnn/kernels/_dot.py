@@ -51,15 +51,22 @@ results are written, and the rows read, while they are there."""
 TOGETHER = 4
 """Tiles that go through all panels together, if these are small."""
 
-MANY_PANELS = 4
-"""From how many panels on results are claimed: with one or two, the processor foresees what is written."""
+LARGE_OUT = 6 * 1024 * 1024
+"""From so many bytes of results on they leave the L2 cache before they are read. If there are also `MANY_PANELS`, and
+so only a part of each pixel is written at a time, they are claimed, and it is worth `MORE_WEIGHT_BYTES` that come from
+the L2 cache to write whole pixels soon: with AVX2 (Zen 3) 64→128 1x1 @16 takes 0.91 of the time, 96→96 0.86 to 0.92.
+"""
 
-LARGE_OUT = 4 * 1024 * 1024
-"""From so many bytes of results on they leave the L2 cache before they are read, and to write them whole pixels at a
-time is worth `MORE_WEIGHT_BYTES` that come from there: 64→128 1x1 @16 takes 0.91 of the time, 96→96 0.86 to 0.92."""
+MANY_PANELS = 2 if VECTOR_BYTES == 64 else 4
+"""From how many panels on that is so; if a panel is a quarter of what 64 filters need, two are foreseen by the
+processor."""
 
 MORE_WEIGHT_BYTES = 48 * 1024
-"""Where there are `MANY_PANELS`, so large may they be together then."""
+"""So large may panels be together then."""
+
+CLAIMED = max(1, 24 * 64 // (ROWS * VECTORS * VECTOR_BYTES))
+"""Tiles that go through all panels together then: between two panels so many lines are claimed as a core waits for at a
+time, 24. With AVX-512 (Zen 4) that is one tile: 3→64 3x3 @32 takes 1.4 ms instead of 1.8 with four, or unclaimed."""
 
 PART_BYTES = 128 * 1024
 """Bytes of a panel that all tiles of a block pass over before the next: an eighth of an L2 cache of 1 MB."""
@@ -196,6 +203,7 @@ def multiply(
     panels = dot.groups * dot.panels(dtype)
     large = panels >= MANY_PANELS and dot.grid.pixels * panels * width * itemsize >= LARGE_OUT
     weights = 0 if packed.here else MORE_WEIGHT_BYTES if large else WEIGHT_BYTES
+    together = CLAIMED if large else TOGETHER
     return [
         Stage(
             products or dot_products, min(step, tasks) * dot.work // (tasks * MULTIPLY_ADDS),
@@ -203,7 +211,8 @@ def multiply(
             (blocks.table() * itemsize, targets * itemsize, pieces * itemsize, dot.terms,
              carver.take_int64(threads, 3 * ROWS)),
             (first, first + step, *blocks.numbers, *dot.matrix(dtype), blocks.total, splits, relu, pieces.size, dot.run,
-             dot.grid.channels // dot.groups, *dot.targets[1:], packed.here, weights, patch + sums + part, patch, sums),
+             dot.grid.channels // dot.groups, *dot.targets[1:], packed.here, weights, together, large,
+             patch + sums + part, patch, sums),
         )
         for first in range(0, tasks, step)
     ]  # fmt: skip
@@ -315,9 +324,9 @@ def _pack_terms(own, matrix, terms, panel, low, high, target, zero):
 BLOCKS = 16
 MATRIX = BLOCKS + _blocks.NUMBERS_BYTES
 (
-    COUNT, SPLITS, RELU, PIECES, RUN, GROUP_RUN, OUT_IMAGE, OUT_ROW, OUT_COLUMN, PACKED_HERE, WEIGHTS, SCRATCH,
-    PATCH, SUMS,
-) = range(MATRIX + MATRIX_BYTES, MATRIX + MATRIX_BYTES + 8 * 14, 8)  # fmt: skip
+    COUNT, SPLITS, RELU, PIECES, RUN, GROUP_RUN, OUT_IMAGE, OUT_ROW, OUT_COLUMN, PACKED_HERE, WEIGHTS, TILES, CLAIMS,
+    SCRATCH, PATCH, SUMS,
+) = range(MATRIX + MATRIX_BYTES, MATRIX + MATRIX_BYTES + 8 * 16, 8)  # fmt: skip
 """Where the numbers of `dot_products` lie."""
 
 
@@ -336,8 +345,8 @@ def dot_products(worker, workers, numbers, zero):
     Numbers: first task, task after the last, those of the blocks, those of the matrix, number of blocks, parts that
     the panels are cut into, 1 for ReLU, pieces, elements in a piece, elements per group in a pixel of the source,
     elements of ``out`` from image to image, from row to row and from column to column, 1 if panels are packed here,
-    bytes that panels have at most together through which a few tiles go at a time, elements of scratch per worker, of
-    these in the patch, in the sums.
+    bytes that panels have at most together through which a few tiles go at a time, how many do, 1 if their results are
+    claimed, elements of scratch per worker, of these in the patch, in the sums.
     """
     own = numbers + 8 * FIRST
     item = size_of(zero)
@@ -359,14 +368,13 @@ def dot_products(worker, workers, numbers, zero):
         following = min(task + 1, last_task - 1) % blocks
         begin, end = first_seen(own + BLOCKS, block_at(following, own + BLOCKS), get(numbers), zero)
         few = (high - low) * panel_bytes <= get(own + WEIGHTS)
-        together = TOGETHER if few else tiles
-        claims = few and high - low >= MANY_PANELS
+        together = get(own + TILES) if few else tiles
         size = 0 if following == task % blocks else share(begin, end, (tiles + together - 1) // together * (high - low))
         for tile in range(0, tiles, together):
             after = min(tiles, tile + together)
             for panel in range(low, high):
                 fetch(begin, size, tile // together * (high - low) + panel - low)
-                if claims:
+                if few and get(own + CLAIMS):
                     beyond = min(count, (after + together) * ROWS)
                     _claim(numbers, target, after * ROWS, beyond, panel - low, high - low)
                 _dot_panel(numbers, zero, panel, tile, after, tiles, origin, target, patch, last)

@@ -35,6 +35,7 @@ from typing import Any
 from numba import types
 
 from ._emitter import VECTOR_BYTES, Emitter, intrinsic
+from ._image import Image
 from ._jit import helper
 
 POINTS: dict[int, list[Fraction]] = {
@@ -153,29 +154,6 @@ def _columns(emit: Emitter, side: int, first: Any, row_step: Any, column_step: A
         yield [emit.load(place) for place in _line(emit, side, column, row_step)]
 
 
-class _Image:
-    """Some rows of an image whose pixels can be loaded wherever they would lie; outside they are zeros.
-
-    Zeros are read from ``zeros``, a row of them: choosing between two addresses costs less than a patch that is copied,
-    of which 16x16 images need one for half of their tiles.
-    """
-
-    def __init__(self, emit: Emitter, image: Any, H: Any, W: Any, pixel: Any, zeros: Any, top: Any, count: int) -> None:
-        builder = emit.builder
-        self.emit, self.W, self.pixel, self.zeros = emit, W, pixel, zeros
-        self.rows = []
-        for row in _line(emit, count, top, emit.i64(1)):
-            place = builder.add(image, builder.mul(row, builder.mul(W, pixel)))
-            self.rows.append(builder.select(builder.icmp_unsigned("<", row, H), place, zeros))
-
-    def column(self, number: Any, offset: Any) -> list[Any]:
-        """Of each row, the vector ``offset`` bytes into the pixel in this column."""
-        builder = self.emit.builder
-        inside = builder.icmp_unsigned("<", number, self.W)
-        offset = builder.add(builder.mul(number, self.pixel), offset)
-        return [self.emit.load(builder.select(inside, builder.add(row, offset), self.zeros)) for row in self.rows]
-
-
 @helper
 def tile_at(tile, down, across, m):
     """(image, row, column) of a tile's first output pixel; an image has ``down · across`` tiles."""
@@ -251,7 +229,7 @@ def transform_input(
         _, image, H, W, pixel, zeros, top, left, tiles, target, tile_step, target_step, _ = args
         emit = Emitter(builder, signature.args[12])
         n = len(matrix)
-        pixels = _Image(emit, image, H, W, pixel, zeros, top, n)
+        pixels = Image(emit, image, H, W, pixel, zeros, top, n)
 
         def one_vector(c: Any, state: list[Any]) -> list[Any]:
             offset = builder.mul(c, emit.i64(VECTOR_BYTES))
@@ -419,11 +397,11 @@ def transform_grad(
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, image, H, W, pixel, zeros, top, left, tiles, target, tile_step, target_step, _ = args
         emit = Emitter(builder, signature.args[12])
-        pixels = _Image(emit, image, H, W, pixel, zeros, top, size)
+        pixels = Image(emit, image, H, W, pixel, zeros, top, size)
 
         def one_tile(t: Any, state: list[Any]) -> list[Any]:
             place, column = state
-            columns = (pixels.column(number, emit.i64(0)) for number in _line(emit, size, column, emit.i64(1)))
+            columns = (pixels.column(number) for number in _line(emit, size, column, emit.i64(1)))
             places = _line(emit, len(matrix) ** 2, place, target_step)
             for row in _both_axes(emit, matrix, columns):
                 for value in row:

@@ -19,6 +19,7 @@ import numpy as np
 
 from . import (
     conv_depthwise,
+    conv_depthwise_rows,
     conv_direct,
     conv_few,
     conv_fold,
@@ -38,6 +39,7 @@ Pair = tuple[int, int]
 _FAMILIES: dict[str, Any] = {
     "direct": conv_direct,
     "depthwise": conv_depthwise,
+    "depthwise rows": conv_depthwise_rows,
     "fold": conv_fold,
     "sliding": conv_sliding,
     "few pixels": conv_few,
@@ -93,7 +95,10 @@ def choose(
     if 0 in (*x_shape, *weight_shape) or 0 in geometry.output_size(x_shape[1:3], weight_shape[1:3]):
         return Choice("empty", "a sum over nothing, or nothing to sum")
     if geometry.groups > 1 and geometry.groups == x_shape[3] == weight_shape[0]:
-        return Choice("depthwise", "every channel has one filter of its own: no sum over channels")
+        reason = "every channel has one filter of its own: no sum over channels"
+        if conv_depthwise_rows.fits(weight_shape, geometry):
+            return Choice("depthwise rows", f"{reason}; 3x3, stride 1: it stays in registers along a row")
+        return Choice("depthwise", reason)
     if kind == "input_grad" and geometry.groups == 1 and x_shape[3] < lanes(dtype) and weight_shape[1:3] != (1, 1):
         return Choice("fold", "fewer channels than a vector has lanes: a product over them would multiply many zeros")
     if np.dtype(dtype) == np.float32 and conv_winograd.fits(weight_shape, geometry, dtype):
@@ -167,7 +172,8 @@ def possible(
     if choose(kind, x_shape, weight_shape, geometry, dtype).name == "empty":
         return ["empty"]
     if geometry.groups > 1 and geometry.groups == x_shape[3] == weight_shape[0]:
-        return ["depthwise", "direct"]
+        rows = ["depthwise rows"] if conv_depthwise_rows.fits(weight_shape, geometry) else []
+        return [*rows, "depthwise", "direct"]
     names = {
         "direct": True,
         "sliding": conv_sliding.fits(kind, x_shape, weight_shape, geometry, dtype),

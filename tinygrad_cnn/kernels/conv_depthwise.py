@@ -3,7 +3,8 @@
 There is no sum over channels, so nothing here is a matrix product: a tile is some pixels of 2 vectors of channels, and
 both operands of every multiply-add are vectors. With one load per multiply-add it is bound by the caches and not by
 arithmetic, as any depthwise convolution is. The blocks and patches, the packed weights (a filter position's weights
-side by side for all channels) and the chunks of the weight gradient are those of `conv_direct`.
+side by side for all channels) and the chunks of the weight gradient are those of `conv_direct`. For 3x3 filters that
+slide by one pixel there is `conv_depthwise_rows`.
 
 Reference: F. Chollet, "Xception: deep learning with depthwise separable convolutions", CVPR 2017.
 """
@@ -53,7 +54,7 @@ def forward_program(
     grid = forward_grid(x_shape, weight_shape, geometry)
     taps = np.arange(weight_shape[1] * weight_shape[2], dtype=np.int64)
     row = grid.horizontal.pixels * grid.channels
-    dot = _dot(grid, Places(0, grid.vertical.pixels * row, row, grid.channels), taps, taps.size)
+    dot = dot_of(grid, Places(0, grid.vertical.pixels * row, row, grid.channels), taps, taps.size)
     stages = dot_stages(dot, dtype, threads, carver, with_bias, relu, products=depthwise_products)
     return Program(dtype, threads, stages, carver.used)
 
@@ -70,7 +71,7 @@ def input_grad_program(
         first = (vertical.first * W + horizontal.first) * C
         places = Places(first, H * W * C, geometry.stride[0] * W * C, geometry.stride[1] * C)
         taps = (vertical.positions[:, None] * KW + horizontal.positions).reshape(-1)
-        dots.append(_dot(grid, places, taps, KH * KW))
+        dots.append(dot_of(grid, places, taps, KH * KW))
     return phases_program(dots, dtype, threads, depthwise_products)
 
 
@@ -103,7 +104,7 @@ def weight_grad_program(
     return Program(dtype, threads, stages, carver.used)
 
 
-def _dot(grid: Grid, targets: Places, taps: Any, filter_size: int) -> Dot:
+def dot_of(grid: Grid, targets: Places, taps: Any, filter_size: int) -> Dot:
     """A product whose matrix has a row for each filter position, and a column for each channel."""
     return Dot(
         grid=grid,
