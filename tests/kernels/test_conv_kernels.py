@@ -241,7 +241,7 @@ def test_choice_is_explained() -> None:
         "winograd F(4x4) shared": ("forward", (8, 16, 16, 256), (256, 3, 3, 256), plain, np.float32),
         "winograd F(2x2) shared": ("weight_grad", (2, 16, 16, 32), (32, 3, 3, 32), plain, np.float32),
         "direct": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain._replace(stride=(2, 2)), np.float32),
-        "sliding": ("forward", (8, 16, 16, 64), (conv.lanes(np.float64), 3, 3, 64), plain, np.float64),
+        "sliding": ("forward", (8, 16, 16, 1), (conv.lanes(np.float32), 3, 3, 1), plain, np.float32),
         "wide": ("forward", (8, 28, 28, 1), (6, 5, 5, 1), plain, np.float32),
         "few pixels": ("weight_grad", (8, 4, 4, 512), (512, 3, 3, 512), plain, np.float32),
         "fold": ("input_grad", (8, 16, 16, 3), (64, 3, 3, 3), plain, np.float32),

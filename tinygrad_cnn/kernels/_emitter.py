@@ -40,6 +40,10 @@ def _vector_bytes() -> int:
 
 VECTOR_BYTES = _vector_bytes()
 
+HALF_RATE = VECTOR_BYTES == 64 and (_numba_config.CPU_NAME or llvmlite.binding.get_host_cpu_name()) == "znver4"
+"""Whether arithmetic on a vector takes the units two rounds, while an element is loaded and spread in one: Zen 4 has
+AVX-512's registers and AVX2's units."""
+
 
 def lanes(dtype: Any) -> int:
     """Elements of ``dtype`` in one vector: 8 for float32 with AVX2."""

@@ -28,7 +28,7 @@ from . import (
     conv_winograd,
     conv_winograd_weight,
 )
-from ._emitter import lanes
+from ._emitter import HALF_RATE, lanes
 from ._jit import get_num_threads
 from ._tasks import Program
 
@@ -109,7 +109,7 @@ def choose(
         return Choice("few pixels", "so many channels that sums would leave the cache: pixels as the inner dimension")
     if kind != "input_grad" and conv_wide.neighbours(kind, x_shape, weight_shape, geometry, dtype) > 1:
         return Choice("wide", "few filters: neighbouring pixels fill a vector together")
-    if conv_sliding.fits(kind, x_shape, weight_shape, geometry, dtype):
+    if conv_sliding.fits(kind, x_shape, weight_shape, geometry, dtype) and (x_shape[3] == 1 or not HALF_RATE):
         return Choice("sliding", "stride 1, filters fill one vector: a pixel that is loaded meets a whole row of taps")
     return Choice("direct", "windows read in place, as one matrix product")
 
