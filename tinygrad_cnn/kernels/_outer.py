@@ -25,7 +25,7 @@ from ._blocks import Grid, block_at, fetch, first_seen, see, share
 from ._dot import PANEL_BYTES, vectors_for
 from ._emitter import panel_width
 from ._jit import helper
-from ._simd import OUTER_ROWS, outer_tile
+from ._simd import MORE_ROWS, OUTER_ROWS, outer_tile
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, At, Stage, task_kernel
 from ._workspace import OUT, OUT_COLUMNS, RIGHT, Array, Carver, round_up
 
@@ -63,6 +63,11 @@ class Outer(NamedTuple):
         """Multiply-adds."""
         return self.grid.pixels * self.terms * self.groups * self.columns
 
+    @property
+    def height(self) -> int:
+        """Rows of a tile: as many as waste the fewest."""
+        return min((MORE_ROWS, OUTER_ROWS), key=lambda rows: round_up(self.terms, rows))
+
 
 def outer_stages(
     outer: Outer,
@@ -77,18 +82,19 @@ def outer_stages(
     """Sum in chunks, then add up the chunks; ``with_columns`` also sums the right rows, into ``out_columns``."""
     itemsize, width = np.dtype(dtype).itemsize, panel_width(dtype)
     blocks = outer.grid.cut(block_pixels(outer.grid), itemsize, whole_rows=True)
-    per_group, tiles = -(-outer.columns // width), -(-outer.terms // OUTER_ROWS)
+    height = outer.height
+    per_group, tiles = -(-outer.columns // width), -(-outer.terms // height)
     units, panels = outer.groups * tiles, outer.groups * per_group
-    unit_bytes = OUTER_ROWS * per_group * width * itemsize
+    unit_bytes = height * per_group * width * itemsize
     chunks, splits = chunks_and_splits(units, unit_bytes, blocks.total)
-    size = chunks * units * per_group * OUTER_ROWS * width
+    size = chunks * units * per_group * height * width
     sums, column_sums = carver.take(size), carver.take(chunks, panels, width)
     patch = round_up(blocks.patch_size, 64 // itemsize)
     scratch = carver.take(threads, patch + PACKED * width)
     channels = np.arange(outer.grid.channels // outer.groups)
     terms = (blocks.pieces()[..., None] + channels).reshape(-1)
     # The last tile's missing terms repeat its last one: computed, and never looked at.
-    terms = terms[np.minimum(np.arange(tiles * OUTER_ROWS), outer.terms - 1)]
+    terms = terms[np.minimum(np.arange(tiles * height), outer.terms - 1)]
     tasks = chunks * splits
     step = max(threads, tasks * LAUNCH_WORK // max(1, outer.work))
     stages = [
@@ -96,13 +102,13 @@ def outer_stages(
             outer_products, min(step, tasks) * outer.work // (tasks * MULTIPLY_ADDS),
             (left, RIGHT, scratch, sums, column_sums), (blocks.table() * itemsize, terms * itemsize),
             (first, first + step, *blocks.numbers, blocks.total, outer.groups, outer.columns, per_group, tiles, chunks,
-             splits, len(channels), patch + PACKED * width, patch),
+             splits, len(channels), patch + PACKED * width, patch, height),
         )
         for first in range(0, tasks, step)
     ]  # fmt: skip
-    rows = np.arange(tiles * OUTER_ROWS)
+    rows = np.arange(tiles * height)
     places = np.where(rows < outer.terms, rows * outer.term_step, -1)
-    total = Sums(chunks, outer.groups, outer.columns, OUTER_ROWS, places, outer.column_step, outer.group_step)
+    total = Sums(chunks, outer.groups, outer.columns, height, places, outer.column_step, outer.group_step)
     return [*stages, sum_stage(total, dtype, sums, column_sums, with_columns, out, out_columns)]
 
 
@@ -164,8 +170,8 @@ def chunks_and_splits(units: int, unit_bytes: int, blocks: int) -> tuple[int, in
 
 BLOCKS = 16
 (
-    COUNT, GROUPS, COLUMNS, PER_GROUP, TILES, CHUNK_COUNT, SPLITS, GROUP_RUN, SCRATCH, PATCH,
-) = range(BLOCKS + _blocks.NUMBERS_BYTES, BLOCKS + _blocks.NUMBERS_BYTES + 8 * 10, 8)  # fmt: skip
+    COUNT, GROUPS, COLUMNS, PER_GROUP, TILES, CHUNK_COUNT, SPLITS, GROUP_RUN, SCRATCH, PATCH, HEIGHT,
+) = range(BLOCKS + _blocks.NUMBERS_BYTES, BLOCKS + _blocks.NUMBERS_BYTES + 8 * 11, 8)  # fmt: skip
 """Where the numbers of `outer_products` lie."""
 
 
@@ -182,13 +188,13 @@ def outer_products(worker, workers, numbers, zero):
     · tile,)``, bytes from a pixel to each of its terms, the last ones repeating.
     Numbers: first task, task after the last, those of the blocks, number of blocks, groups, columns per group, panels
     per group, tiles of terms, chunks, splits of the units, elements per group in a pixel of the source, elements of
-    scratch per worker, of these in the patch.
+    scratch per worker, of these in the patch, rows of a tile.
     """
     own = numbers + 8 * FIRST
     item = size_of(zero)
     blocks, chunks, splits = get(own + COUNT), get(own + CHUNK_COUNT), get(own + SPLITS)
     units, panels = get(own + GROUPS) * get(own + TILES), get(own + GROUPS) * get(own + PER_GROUP)
-    unit_bytes = get(own + PER_GROUP) * OUTER_ROWS * PANEL_BYTES
+    unit_bytes = get(own + PER_GROUP) * get(own + HEIGHT) * PANEL_BYTES
     patch = get(numbers + 16) + worker * get(own + SCRATCH) * item
     height, width = get(own + BLOCKS + _blocks.IMAGE_ROWS), get(own + BLOCKS + _blocks.IMAGE_COLUMNS)
     pixel = get(own + GROUPS) * get(own + COLUMNS) * item
@@ -241,7 +247,7 @@ def _add_block(numbers, zero, origin, first, count, right, low, high, sums, tota
     own = numbers + 8 * FIRST
     item = size_of(zero)
     groups, columns, per_group, tiles = get(own + GROUPS), get(own + COLUMNS), get(own + PER_GROUP), get(own + TILES)
-    packed = patch + get(own + PATCH) * item
+    packed, height = patch + get(own + PATCH) * item, get(own + HEIGHT)
     sources = get(numbers + 48) + first * 8
     width = PANEL_BYTES // item
     next_source, source_bytes, next_right, right_bytes = ahead
@@ -262,15 +268,20 @@ def _add_block(numbers, zero, origin, first, count, right, low, high, sums, tota
                 copy_row(2, source, packed + t * PANEL_BYTES, columns - column, zero)
         there = origin + group * get(own + GROUP_RUN) * item
         for unit in range(begin, end):
-            tile = sums + (unit * per_group + panel % per_group) * OUTER_ROWS * PANEL_BYTES
-            offsets = get(numbers + 56) + unit % tiles * OUTER_ROWS * 8
+            tile = sums + (unit * per_group + panel % per_group) * height * PANEL_BYTES
+            offsets = get(numbers + 56) + unit % tiles * height * 8
             fetch(next_source, source_bytes, part)
             fetch(next_right, right_bytes, part)
             part += 1
-            if vectors == 1:
-                outer_tile(1, sources, there, offsets, packed, count, zero, tile)
+            if MORE_ROWS > OUTER_ROWS and height == MORE_ROWS:
+                if vectors == 1:
+                    outer_tile(1, MORE_ROWS, sources, there, offsets, packed, count, zero, tile)
+                else:
+                    outer_tile(2, MORE_ROWS, sources, there, offsets, packed, count, zero, tile)
+            elif vectors == 1:
+                outer_tile(1, OUTER_ROWS, sources, there, offsets, packed, count, zero, tile)
             else:
-                outer_tile(2, sources, there, offsets, packed, count, zero, tile)
+                outer_tile(2, OUTER_ROWS, sources, there, offsets, packed, count, zero, tile)
 
 
 @task_kernel

@@ -13,7 +13,7 @@ accumulator waits 4 cycles for its last addition, so at least 8 independent ones
 Measured on one core of Cascade Lake, whose units reach 152 GF/s, 64 channels x 9 positions, 2 vectors: 84 GF/s with 6
 rows, 104 with two terms per round of the loop, which then has fewer instructions than the core can start, and 133 with
 12 rows, which read the weights half as often from the L2 cache. `outer_tile` needs an address for each of its rows and
-gains nothing beyond 8.
+gains little beyond 8.
 
 Reference: K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008;
 F. Van Zee, R. van de Geijn, "BLIS: a framework for rapidly instantiating BLAS functionality", ACM TOMS 41(3), 2015.
@@ -33,6 +33,9 @@ ROWS = 12 if VECTOR_BYTES == 64 else 6
 
 OUTER_ROWS = 8 if VECTOR_BYTES == 64 else 6
 """Rows of `outer_tile`'s tile: filter positions and channels."""
+
+MORE_ROWS = 9 if VECTOR_BYTES == 64 else 6
+"""Rows that it can have as well: filter positions of 3x3 filters fill tiles of 9."""
 
 
 @intrinsic
@@ -147,6 +150,7 @@ def dot_tile(
 def outer_tile(
     typing_context: Any,
     vectors: Any,
+    height: Any,
     sources: Any,
     origin: Any,
     offsets: Any,
@@ -157,29 +161,30 @@ def outer_tile(
 ) -> Any:
     """A sum of outer products, added to a tile.
 
-    ``outer_tile(vectors, sources, origin, offsets, rows, count, zero, tile)``, for the `OUTER_ROWS` rows m:
+    ``outer_tile(vectors, height, sources, origin, offsets, rows, count, zero, tile)``, for the rows m < ``height``:
 
         tile[m][l] += Σ_{t < count} source[t][m] · rows[t][l],   source[t][m] at ``origin + sources[t] + offsets[m]``
 
     Args:
         vectors: Literal 1 or 2: vectors per row of the tile.
+        height: Literal, `OUTER_ROWS` or `MORE_ROWS`: rows of the tile.
         sources: Address of one int64 per pixel, bytes.
         origin: Address.
         offsets: Address of one int64 per row of the tile, bytes. Unneeded ones repeat another.
         rows: Address of the ``(count, vectors)`` packed rows.
         count: Terms of the sum.
         zero: Any value of the arrays' dtype.
-        tile: Address of the ``(OUTER_ROWS, panel_width)`` tile, read and written.
+        tile: Address of the ``(height, panel_width)`` tile, read and written.
     """
-    if not isinstance(vectors, types.IntegerLiteral):
+    if not isinstance(vectors, types.IntegerLiteral) or not isinstance(height, types.IntegerLiteral):
         return None
-    width = vectors.literal_value
+    width, row_count = vectors.literal_value, height.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, sources, origin, offsets, rows, count, _, tile = args
-        emit = Emitter(builder, signature.args[6])
-        steps = [builder.add(origin, emit.load_i64(offsets, 8 * m)) for m in range(OUTER_ROWS)]
-        cells = [(m, v) for m in range(OUTER_ROWS) for v in range(width)]
+        _, _, sources, origin, offsets, rows, count, _, tile = args
+        emit = Emitter(builder, signature.args[7])
+        steps = [builder.add(origin, emit.load_i64(offsets, 8 * m)) for m in range(row_count)]
+        cells = [(m, v) for m in range(row_count) for v in range(width)]
 
         def one_pixel(t: Any, state: list[Any]) -> list[Any]:
             row, sums = state[0], state[1:]
@@ -198,7 +203,7 @@ def outer_tile(
             emit.store(builder.fadd(emit.load(tile, place), value), tile, place)
         return context.get_dummy_value()
 
-    return types.void(vectors, sources, origin, offsets, rows, count, zero, tile), generate
+    return types.void(vectors, height, sources, origin, offsets, rows, count, zero, tile), generate
 
 
 DEPTHWISE_ROWS = 6

@@ -279,9 +279,9 @@ def _add_products(position, low, high, first, count, numbers, pixels, grads, sum
         for panel in range(panels):
             right = begin + panel * get(numbers + BLOCK) * PANEL_BYTES
             if vectors_for(O - panel * width, zero) == VECTORS:
-                outer_tile(2, rows, origin, offsets, right + first * PANEL_BYTES, count, zero, tile)
+                outer_tile(2, OUTER_ROWS, rows, origin, offsets, right + first * PANEL_BYTES, count, zero, tile)
             else:
-                outer_tile(1, rows, origin, offsets, right + first * VECTOR_BYTES, count, zero, tile)
+                outer_tile(1, OUTER_ROWS, rows, origin, offsets, right + first * VECTOR_BYTES, count, zero, tile)
             tile += OUTER_ROWS * PANEL_BYTES
 
 
