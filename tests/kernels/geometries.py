@@ -47,8 +47,8 @@ class Case(NamedTuple):
         return (self.images, *self.output_size, self.filters)
 
 
-def random_case(rng: np.random.Generator) -> Case:
-    """Any geometry with an output, the ugly ones as likely as the common."""
+def random_case(rng: np.random.Generator, lanes: int) -> Case:
+    """Any geometry with an output, the ugly ones as likely as the common; ``lanes`` float32 numbers fill a vector."""
     while True:
         kind = rng.choice(["any", "any", "winograd", "sliding", "depthwise", "pointwise"])
 
@@ -57,8 +57,9 @@ def random_case(rng: np.random.Generator) -> Case:
 
         images = int(rng.choice([0, 1, 1, 2, 3]))
         if kind == "winograd":
-            channels, filters = (int(8 * c) for c in rng.choice([1, 2, 4, 5, 6, 8], 2))
-            case = Case(images, pair(1, 11), channels, filters, (3, 3), padding=pair(0, 3))
+            groups = int(rng.choice([1, 1, 2, 3]))
+            channels, filters = (int(lanes * groups * c) for c in rng.choice([1, 2, 3, 5], 2))
+            case = Case(images, pair(1, 11), channels, filters, (3, 3), padding=pair(0, 2), groups=groups)
         elif kind == "sliding":
             groups, taps = int(rng.choice([1, 1, 2])), int(rng.choice([3, 3, 5]))
             channels, filters = (groups * int(c) for c in rng.permutation([rng.integers(1, 17), rng.integers(1, 37)]))

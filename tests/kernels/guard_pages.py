@@ -2,7 +2,8 @@
 
 ``python -c "from tests.kernels.guard_pages import main; main()" 2000`` draws 2000 geometries. Each runs twice: with
 every array ending right before such a page, and with every array beginning right after one. An access outside kills the
-process with SIGSEGV; the last geometry printed is the one. The algorithms are drawn from those that can compute it.
+process with SIGSEGV; the last geometry printed is the one. The algorithms are drawn from those that can compute it, and
+the tables of convolutions lie between such pages too.
 """
 
 from __future__ import annotations
@@ -10,11 +11,16 @@ from __future__ import annotations
 import ctypes
 import mmap
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from tests.kernels.geometries import any_algorithms, array_shapes, random_case, run
 from tinygrad_cnn import kernels
+from tinygrad_cnn.kernels._emitter import lanes
+from tinygrad_cnn.kernels._tasks import At, Program, Stage
 
 PAGE = mmap.PAGESIZE
 
@@ -45,6 +51,29 @@ def guarded(shapes: dict[str, tuple[int, ...]], dtype: type, at_end: bool, seed:
         arrays[name] = Guarded(shape, dtype, at_end).array
         arrays[name][...] = rng.standard_normal(shape)
     return arrays
+
+
+@contextmanager
+def guarded_tables(at_end: bool) -> Iterator[None]:
+    """Programs that are made meanwhile have their tables between guards."""
+    make = Program.__init__
+
+    def place(where: At | np.ndarray) -> At | np.ndarray:
+        if isinstance(where, At):
+            return where
+        copy = Guarded(where.shape, where.dtype.type, at_end).array
+        copy[...] = where
+        return copy
+
+    def make_guarded(self: Program, dtype: Any, workers: int, stages: Sequence[Stage], *rest: Any) -> None:
+        stages = [s._replace(floats=tuple(map(place, s.floats)), ints=tuple(map(place, s.ints))) for s in stages]
+        make(self, dtype, workers, stages, *rest)
+
+    Program.__init__ = make_guarded
+    try:
+        yield
+    finally:
+        Program.__init__ = make
 
 
 def run_matmul(rng: np.random.Generator, dtype: type, at_end: bool, seed: int) -> None:
@@ -132,13 +161,15 @@ def main() -> None:
     count = int(sys.argv[1])
     for seed in range(count):
         rng = np.random.default_rng(seed)
-        case = random_case(rng)
+        case = random_case(rng, lanes(np.float32))
         print(seed, case, flush=True)
         dtype = np.float32 if seed % 3 else np.float64
         algorithms = any_algorithms(kernels.conv, case, dtype, rng)
         shapes = array_shapes(kernels.conv, case, dtype, algorithms)
         for at_end in (True, False):
-            run(kernels.conv, case, guarded(shapes, dtype, at_end, seed), algorithms)
+            kernels.conv._prepare.cache_clear()
+            with guarded_tables(at_end):
+                run(kernels.conv, case, guarded(shapes, dtype, at_end, seed), algorithms)
             run_matmul(np.random.default_rng(seed), dtype, at_end, seed)
             run_max_pool(np.random.default_rng(seed), dtype, at_end, seed)
             run_elementwise(np.random.default_rng(seed), dtype, at_end, seed)

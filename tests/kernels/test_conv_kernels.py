@@ -18,8 +18,10 @@ from tests.kernels import geometries
 from tests.kernels.geometries import KINDS, Case, any_algorithms, array_shapes, random_case, run
 from tests.slow import only_in_ci
 from tinygrad_cnn import kernels
+from tinygrad_cnn.kernels._emitter import HALF_RATE, lanes
 
 ROOT = Path(__file__).parents[2]
+VECTOR = lanes(np.float32)
 
 UGLY = {
     "kernel larger than the image": Case(2, (2, 3), 3, 5, (5, 4), padding=(3, 2)),
@@ -42,10 +44,11 @@ UGLY = {
     "sliding, 5 taps, two groups": Case(2, (6, 21), 10, 4, (4, 5), padding=(2, 2), groups=2),
     "sliding, rows between rows": Case(2, (9, 12), 5, 7, (3, 3), padding=(0, 3), dilation=(2, 1)),
     "image with padding": Case(2, (9, 9), 3, 16, (3, 3), padding=(1, 1), dilation=(1, 2)),
-    "winograd 2x2": Case(2, (7, 9), 32, 40, (3, 3), padding=(1, 0)),
-    "winograd 4x4": Case(3, (7, 10), 64, 72, (3, 3), padding=(2, 1)),
-    "winograd, half a panel": Case(2, (9, 11), 16, 48, (3, 3), padding=(0, 2)),
-    "winograd, many blocks": Case(10, (25, 26), 32, 40, (3, 3), padding=(1, 1)),
+    "winograd 2x2": Case(2, (7, 9), 2 * VECTOR, 3 * VECTOR, (3, 3), padding=(1, 0)),
+    "winograd 4x4": Case(3, (7, 10), 4 * VECTOR, 5 * VECTOR, (3, 3), padding=(2, 1)),
+    "winograd, one vector": Case(2, (9, 11), VECTOR, VECTOR, (3, 3), padding=(0, 2)),
+    "winograd, groups": Case(2, (9, 11), 4 * VECTOR, 6 * VECTOR, (3, 3), padding=(1, 1), groups=2),
+    "winograd, many blocks": Case(10, (25, 26), 2 * VECTOR, 3 * VECTOR, (3, 3), padding=(1, 1)),
     "empty batch": Case(0, (5, 5), 3, 4, (3, 3)),
 }
 
@@ -121,7 +124,7 @@ def all_algorithms(case: Case, dtype: type) -> Iterator[dict[str, str]]:
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.float32, np.float64]))
 def test_any_geometry(seed: int, dtype: type) -> None:
     rng = np.random.default_rng(seed)
-    case = random_case(rng)
+    case = random_case(rng, VECTOR)
     check(case, dtype, seed, any_algorithms(kernels.conv, case, dtype, rng))
 
 
@@ -129,7 +132,7 @@ def test_any_geometry(seed: int, dtype: type) -> None:
 def test_adjoint_to_the_bit(seed: int) -> None:
     """⟨conv(x, w), g⟩ = ⟨x, convᵀ(g, w)⟩ = ⟨w, ∂w⟩, exactly, on integers."""
     rng = np.random.default_rng(seed)
-    case = random_case(rng)
+    case = random_case(rng, VECTOR)
     algorithms = any_algorithms(kernels.conv, case, np.float64, rng)
     arrays = filled(case, np.float64, seed, algorithms)
     for name in ("x", "weight", "grad"):
@@ -241,7 +244,7 @@ def test_choice_is_explained() -> None:
         "winograd F(4x4) shared": ("forward", (8, 16, 16, 256), (256, 3, 3, 256), plain, np.float32),
         "winograd F(2x2) shared": ("weight_grad", (2, 16, 16, 32), (32, 3, 3, 32), plain, np.float32),
         "direct": ("forward", (8, 16, 16, 64), (64, 3, 3, 64), plain._replace(stride=(2, 2)), np.float32),
-        "sliding": ("forward", (8, 16, 16, 1), (conv.lanes(np.float32), 3, 3, 1), plain, np.float32),
+        "sliding": ("forward", (8, 16, 16, 1), (VECTOR, 3, 3, 1), plain, np.float32),
         "wide": ("forward", (8, 28, 28, 1), (6, 5, 5, 1), plain, np.float32),
         "few pixels": ("weight_grad", (8, 4, 4, 512), (512, 3, 3, 512), plain, np.float32),
         "fold": ("input_grad", (8, 16, 16, 3), (64, 3, 3, 3), plain, np.float32),
@@ -249,13 +252,20 @@ def test_choice_is_explained() -> None:
         "depthwise": ("forward", (8, 16, 16, 64), (64, 5, 5, 1), plain._replace(groups=64), np.float32),
         "empty": ("forward", (0, 16, 16, 64), (64, 3, 3, 64), plain, np.float32),
     }
-    if conv.lanes(np.float32) < 12:
+    if VECTOR < 12:
         del names["wide"]  # two pixels of 6 filters don't fit a vector
     for name, arguments in names.items():
         choice = conv.choose(*arguments)
         assert choice.name == name
         assert len(choice.reason) > 10
     assert conv.choose(*names["winograd F(4x4)"], allow_large_tiles=False).name == "winograd F(2x2)"
+
+
+def test_sliding_is_for_processors_that_wait_for_loads() -> None:
+    conv = kernels.conv
+    shapes = (8, 16, 16, VECTOR), (VECTOR, 5, 5, VECTOR)
+    choice = conv.choose("forward", *shapes, conv.Geometry((1, 1), (2, 2)), np.float32)
+    assert choice.name == ("direct" if HALF_RATE else "sliding")
 
 
 def test_few_channels_or_tiles_are_not_for_winograd() -> None:

@@ -210,7 +210,7 @@ NOT_IN_CHUNKS: dict[str, tuple[Callable, tuple[int, ...]]] = {
 
 @pytest.mark.parametrize("case", NOT_IN_CHUNKS)
 def test_what_does_not_go_in_chunks(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last one: 64 tiles of 4x4 are enough for Winograd's F(4x4), those of a few images only for F(2x2)."""
+    """The last one: 64 tiles of 4x4 are enough for Winograd's F(4x4), those of a few images are not."""
     make, shape = NOT_IN_CHUNKS[case]
     monkeypatch.setattr(replay, "CHUNK", 1 << 15)
     model, array = make(), np.random.default_rng(0).standard_normal(shape).astype(np.float32)

@@ -91,13 +91,13 @@ class Recording:
         limit: bytes that the programs may write in all; above, the recording is given up. Default: no limit.
 
     Attributes:
-        ran: every program's algorithm and kernels, in order.
+        ran: what every program computed by, in order: its algorithm, or its kernels if there is only one.
         written: bytes that the programs wrote, in all; both also where the recording was given up.
         reason: why there will be no program; empty while nothing is against it.
     """
 
     def __init__(self, inputs: Sequence[Array], constants: Sequence[Array], limit: int | None = None) -> None:
-        self.ran: list[tuple[str, list[TaskKernel]]] = []
+        self.ran: list[str | list[TaskKernel]] = []
         self.written = 0
         self.reason = "" if len(inputs) <= MOST_INPUTS else f"there are more than {MOST_INPUTS} arguments"
         self._spans = [_span(array, At(INPUT + k)) for k, array in enumerate(inputs)]
@@ -118,7 +118,7 @@ class Recording:
 
     def __call__(self, program: Program, arrays: tuple[Array, ...]) -> None:
         """One program runs on these operands."""
-        self.ran.append((program.algorithm, [stage.kernel for stage in program.stages]))
+        self.ran.append(program.algorithm or [stage.kernel for stage in program.stages])
         self.written += sum(arrays[index].nbytes for index in program.writes if index < len(arrays))
         if self._limit is not None and self.written > self._limit:
             self.give_up(f"the intermediate results take more than {self._limit} bytes")

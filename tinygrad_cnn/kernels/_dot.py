@@ -58,8 +58,7 @@ the L2 cache to write whole pixels soon: with AVX2 (Zen 3) 64→128 1x1 @16 take
 """
 
 MANY_PANELS = 2 if VECTOR_BYTES == 64 else 4
-"""From how many panels on that is so; if a panel is a quarter of what 64 filters need, two are foreseen by the
-processor."""
+"""From how many panels on that is so: two of AVX2's or SSE's, narrow as they are, are foreseen by the processor."""
 
 MORE_WEIGHT_BYTES = 48 * 1024
 """So large may panels be together then."""
@@ -201,7 +200,7 @@ def multiply(
     tasks = blocks.total * splits
     step = max(threads, tasks * LAUNCH_WORK // max(1, dot.work))
     panels = dot.groups * dot.panels(dtype)
-    large = panels >= MANY_PANELS and dot.grid.pixels * panels * width * itemsize >= LARGE_OUT
+    large = panels >= MANY_PANELS and dot.grid.pixels * dot.groups * dot.columns * itemsize >= LARGE_OUT
     weights = 0 if packed.here else MORE_WEIGHT_BYTES if large else WEIGHT_BYTES
     together = CLAIMED if large else TOGETHER
     return [
@@ -211,7 +210,7 @@ def multiply(
             (blocks.table() * itemsize, targets * itemsize, pieces * itemsize, dot.terms,
              carver.take_int64(threads, 3 * ROWS)),
             (first, first + step, *blocks.numbers, *dot.matrix(dtype), blocks.total, splits, relu, pieces.size, dot.run,
-             dot.grid.channels // dot.groups, *dot.targets[1:], packed.here, weights, together, large,
+             dot.grid.channels // dot.groups, *dot.targets[1:], packed.here, weights, together, large and splits == 1,
              patch + sums + part, patch, sums),
         )
         for first in range(0, tasks, step)
@@ -284,6 +283,12 @@ def spread_bias(present, bias, columns, starts, zero):
 def vectors_for(columns, zero):
     """Vectors in a row of a panel of so many columns."""
     return 1 if columns <= VECTOR_BYTES // size_of(zero) else VECTORS
+
+
+@helper
+def row_bytes(columns, zero):
+    """Bytes of a row of a panel of so many columns."""
+    return vectors_for(columns, zero) * VECTOR_BYTES
 
 
 @helper
@@ -376,15 +381,15 @@ def dot_products(worker, workers, numbers, zero):
                 fetch(begin, size, tile // together * (high - low) + panel - low)
                 if few and get(own + CLAIMS):
                     beyond = min(count, (after + together) * ROWS)
-                    _claim(numbers, target, after * ROWS, beyond, panel - low, high - low)
+                    _claim(numbers, target, after * ROWS, beyond, panel - low, high - low, zero)
                 _dot_panel(numbers, zero, panel, tile, after, tiles, origin, target, patch, last)
 
 
 @helper
-def _claim(numbers, target, low, high, part, parts):
+def _claim(numbers, target, low, high, part, parts, zero):
     """`claim` one part of where the results of the pixels ``low`` to ``high`` go."""
     own = numbers + 8 * FIRST
-    size = get(own + MATRIX + GROUPS) * get(own + MATRIX + PER_GROUP) * PANEL_BYTES
+    size = get(own + MATRIX + GROUPS) * get(own + MATRIX + FILTERS) * size_of(zero)
     for pixel in range(low + (high - low) * part // parts, low + (high - low) * (part + 1) // parts):
         claim(target + get(get(numbers + 56) + 8 * pixel), size)
 

@@ -14,7 +14,8 @@ core of Cascade Lake, whose units reach 152.
 In the first two, rows of pixels lie one behind the other with a gap of KW − 1 pixels, filled with padding or with the
 overhang of the row, so a block of rows is one long row: what is computed in the gaps is never looked at, or multiplied
 by zero. In the other two, every channel has a 3x3 filter of its own, and both operands are vectors of channels. The
-filter, or its gradient, stays in registers along a row: 3 or 4 loads for 9 multiply-adds instead of 10 or 12.
+filter, or its gradient, stays in registers along a row, if there are 32: 3 or 4 loads for 9 multiply-adds instead of 10
+or 12.
 
 Reference: E. Georganas et al., "Anatomy of high-performance deep learning convolutions on SIMD architectures", SC 2018.
 """

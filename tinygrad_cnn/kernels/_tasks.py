@@ -150,7 +150,7 @@ class Program:
         spare: those of them that may be left out: at address 0, they are not written.
     """
 
-    algorithm = ""  # its name, where `choose` has chosen among several
+    algorithm = ""  # its arithmetic's name, where `conv.choose` has chosen among several
 
     def __init__(
         self,

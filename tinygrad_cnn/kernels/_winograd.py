@@ -36,7 +36,7 @@ from numba import types
 
 from ._emitter import VECTOR_BYTES, Emitter, intrinsic
 from ._image import Image
-from ._jit import helper
+from ._jit import helper, inlined
 
 POINTS: dict[int, list[Fraction]] = {
     2: [Fraction(p) for p in (0, 1, -1)],
@@ -155,17 +155,16 @@ def _columns(emit: Emitter, side: int, first: Any, row_step: Any, column_step: A
 
 
 @helper
-def tile_at(tile, down, across, m):
-    """(image, row, column) of a tile's first output pixel; an image has ``down · across`` tiles."""
-    image, place = tile // (down * across), tile % (down * across)
-    return image, place // across * m, place % across * m
-
-
-@helper
 def run_at(tile, end, down, across, m):
-    """(image, row, column) as `tile_at`, and how many tiles lie side by side from this one on, before ``end``."""
-    image, row, column = tile_at(tile, down, across, m)
-    return image, row, column, min(end - tile, across - column // m)
+    """(image, row, column) of a tile's first output pixel, and how many lie side by side from this one on.
+
+    Args:
+        tile: Its number; an image has ``down · across``.
+        end: The number after the last that counts.
+        m: Rows and columns of a tile.
+    """
+    image, place = tile // (down * across), tile % (down * across)
+    return image, place // across * m, place % across * m, min(end - tile, across - place % across)
 
 
 @helper
@@ -257,6 +256,15 @@ def transform_input(
 
     arguments = (m, image, H, W, pixel, zeros, top, left, tiles, target, tile_step, target_step, zero)
     return types.void(*arguments), generate
+
+
+@inlined
+def transform_windows(m, image, H, W, pixel, zeros, top, left, tiles, target, tile_step, target_step, zero):
+    """`transform_input` for an m that is no literal."""
+    if m == 4:
+        transform_input(4, image, H, W, pixel, zeros, top, left, tiles, target, tile_step, target_step, zero)
+    else:
+        transform_input(2, image, H, W, pixel, zeros, top, left, tiles, target, tile_step, target_step, zero)
 
 
 @intrinsic(prefer_literal=True)

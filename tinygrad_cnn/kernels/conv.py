@@ -36,6 +36,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Pair = tuple[int, int]
 
 
+SHARED = " shared"
+"""How the names of algorithms end whose blocks are shared by all workers."""
+
 _FAMILIES: dict[str, Any] = {
     "direct": conv_direct,
     "depthwise": conv_depthwise,
@@ -73,6 +76,11 @@ class Choice(NamedTuple):
     name: str
     reason: str
 
+    @property
+    def arithmetic(self) -> str:
+        """The name without who shares what, which changes no bit in "forward" and "input_grad"."""
+        return self.name.removesuffix(SHARED)
+
 
 def choose(
     kind: str,
@@ -97,7 +105,9 @@ def choose(
     if geometry.groups > 1 and geometry.groups == x_shape[3] == weight_shape[0]:
         reason = "every channel has one filter of its own: no sum over channels"
         if conv_depthwise_rows.fits(weight_shape, geometry):
-            return Choice("depthwise rows", f"{reason}; 3x3, stride 1: it stays in registers along a row")
+            return Choice(
+                "depthwise rows", f"{reason}; 3x3, stride 1: a pixel is loaded for three filters' columns at once"
+            )
         return Choice("depthwise", reason)
     if kind == "input_grad" and geometry.groups == 1 and x_shape[3] < lanes(dtype) and weight_shape[1:3] != (1, 1):
         return Choice("fold", "fewer channels than a vector has lanes: a product over them would multiply many zeros")
@@ -117,11 +127,12 @@ def choose(
 def _choose_winograd(
     kind: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], geometry: Geometry, allow_large_tiles: bool
 ) -> Choice | None:
-    """F(4x4), F(2x2) or neither, by the numbers of channels and of tiles.
+    """F(4x4), F(2x2) or neither, by the numbers of channels (of a group) and of tiles.
 
     The transforms take time per channel, the products per pair of channels, so channels must not be too few. And to
     transform the filters takes as long as a dozen tiles, however many channels there are, or longer where they leave
-    the L2 cache. Forward on 2 cores of Zen 4, milliseconds; the best of those that are not Winograd's under "other":
+    the L2 cache. Forward with padding 1 on 2 cores of Zen 4, milliseconds; the best of those that are not Winograd's
+    under "other":
 
         channels       images   tiles of 4x4   other   F(2x2)   F(4x4)   F(4x4) shared
         16→16  @8           4             16   0.019    0.011
@@ -138,30 +149,27 @@ def _choose_winograd(
         128→128 @16        64          1,024      23       12      7.9              8.6
 
     That is with AVX-512; with AVX2 the same core comes to the same order, but for 196 tiles, which take 0.22 either
-    way. Input gradients are alike. Weight gradients of 128 images take 1.9 by F(2x2) instead of 3.0 for 16→16 @32, 1.7
-    instead of 2.9 for 32→32 @16.
+    way. Input gradients are alike. Weight gradients take 1.9 by F(2x2) instead of 3.0 for 128 images of 16→16 @32, 1.7
+    instead of 2.9 for 128 of 32→32 @16; by F(4x4) 0.07 instead of 0.12 for one image of 64→64 @16. With 128→128 @16 in
+    4 groups, 64 images take 4.5 by F(2x2) instead of 6.0.
     """
-    channels, filters = x_shape[3], weight_shape[0]
-    fewest, most = min(channels, filters), max(channels, filters)
+    channels, filters = weight_shape[3], weight_shape[0] // geometry.groups
+    fewest, most, pairs = min(channels, filters), max(channels, filters), channels * weight_shape[0]
     H, W = x_shape[1:3] if kind == "input_grad" else geometry.output_size(x_shape[1:3], weight_shape[1:3])
     tiles = x_shape[0] * -(-H // 4) * -(-W // 4)
-    if fewest < 16 or tiles < (16 if channels * filters <= 64 * 64 else 64):
+    if fewest < 16 or tiles < (16 if pairs <= 64 * 64 else 64):
         return None
     if allow_large_tiles and fewest >= 32 and most >= 64:
         m, reason = 4, "3x3, stride 1, 64 channels or more: 2.25 multiplications instead of 9"
     else:
         m, reason = 2, "3x3, stride 1, 16 channels or more: 4 multiplications instead of 9"
-    name, numbers = f"winograd F({m}x{m})", (m + 2) ** 2 * channels * filters
+    name, numbers = f"winograd F({m}x{m})", (m + 2) ** 2 * pairs
     if kind == "weight_grad":
         tiles = x_shape[0] * -(-H // m) * -(-W // m)
         if conv_winograd_weight.shares(tiles, numbers):
-            return Choice(
-                f"{name} shared", f"{reason}; too few tiles, or too many sums, for each worker to have its own"
-            )
+            return Choice(name + SHARED, f"{reason}; too few tiles, or too many sums, for each worker to have its own")
     elif conv_winograd.shares(m, tiles, numbers):
-        return Choice(
-            f"{name} shared", f"{reason}; too few tiles, or too many filters, for each worker to read them all"
-        )
+        return Choice(name + SHARED, f"{reason}; too few tiles, or too many filters, for each worker to read them all")
     return Choice(name, reason)
 
 
@@ -256,5 +264,5 @@ def _prepare(
         return NothingToSum(relu)
     make = getattr(_FAMILIES[name], f"{kind}_program")
     program = make(x_shape, weight_shape, geometry, dtype, threads, with_bias, relu)
-    program.algorithm = name
+    program.algorithm = Choice(name, "").arithmetic
     return program

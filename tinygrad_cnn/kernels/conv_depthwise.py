@@ -35,9 +35,9 @@ from ._dot import (
     last_tile,
     phases_program,
     pixels_of_block,
-    vectors_for,
+    row_bytes,
 )
-from ._emitter import VECTOR_BYTES, panel_width
+from ._emitter import panel_width
 from ._jit import helper
 from ._outer import CHUNKS, Sums, block_pixels, sum_stage
 from ._simd import DEPTHWISE_ROWS, TAPS, depthwise_outer_tile, depthwise_tile, lowest_of
@@ -149,7 +149,7 @@ def _depthwise_panel(numbers, zero, count, panel, origin, target, last):
     start = get(numbers + 24) + panel * PANEL_BYTES
     shift = panel * PANEL_BYTES
     left = get(own + MATRIX + FILTERS) - panel * (PANEL_BYTES // size_of(zero))
-    weight_step = vectors_for(left, zero) * VECTOR_BYTES
+    weight_step = row_bytes(left, zero)
     tiles = (count + DEPTHWISE_ROWS - 1) // DEPTHWISE_ROWS
     for tile in range(tiles):
         place = tile * 8 * DEPTHWISE_ROWS

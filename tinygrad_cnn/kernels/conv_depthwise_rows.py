@@ -11,7 +11,8 @@ on 2 cores of Zen 4, milliseconds, and in brackets what those tiles take:
     32 channels @32       0.21 (0.43)    0.24 (0.49)         0.32 (0.46)    0.46 (0.55)
     512 channels @4       0.10 (0.15)    0.13 (0.20)         0.15 (0.17)    0.17 (0.21)
 
-**Threads.** Workers share the rows of all images. The weights' gradients are summed by chunks of rows.
+**Threads.** Workers share the rows of all images, or parts of their channels where there are few rows. The weights'
+gradients are summed by chunks of rows.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import numpy as np
 
 from ._addresses import get, size_of, zero_bytes
 from ._blocks import one_to_one
-from ._dot import PANEL_BYTES, Places, pack, vectors_for
-from ._emitter import VECTOR_BYTES, VECTORS, panel_width
+from ._dot import PANEL_BYTES, Places, pack, row_bytes
+from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
 from ._outer import CHUNKS, Sums, sum_stage
 from ._simd import lowest_of
 from ._sliding import SIDE, depthwise_outer_row, depthwise_row
@@ -79,11 +80,12 @@ def _program(
     stage, packed = pack(dot, dtype, carver, with_bias)
     zeros = np.zeros(_zeros(source[1] * C, dtype), np.int64)
     rows, work = N * target[0], target[1] * C
+    parts = -(-C // lanes(dtype)) if rows < 4 * threads else 1  # of a row
     step = max(threads, LAUNCH_WORK // (work * TAPS))
     products = [
         Stage(
             depthwise_rows, min(step, rows - first) * work, (LEFT, packed.panels, packed.starts, OUT), (zeros,),
-            (first, min(rows, first + step), *source, C, *target, *padding, relu),
+            (first, min(rows, first + step), *source, C, *target, *padding, relu, parts),
         )
         for first in range(0, rows, step)
     ]  # fmt: skip
@@ -111,18 +113,18 @@ def weight_grad_program(
         Stage(
             depthwise_outer_rows, N * OH * OW * C * min(step, chunks - first) // chunks,
             (LEFT, RIGHT, sums, column_sums), (zeros,),
-            (first, min(chunks, first + step), H, W, C, OH, OW, *geometry.padding, 0, N * OH, chunks),
+            (first, min(chunks, first + step), H, W, C, OH, OW, *geometry.padding, N * OH, chunks),
         )
         for first in range(0, chunks, step)
     ]  # fmt: skip
     return Program(dtype, threads, [*products, sum_stage(total, dtype, sums, column_sums, with_bias)], carver.used)
 
 
-(
-    START, END, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, PAD_TOP, PAD_LEFT, RELU, ROWS, CHUNK_COUNT,
-) = range(8 * FIRST, 8 * FIRST + 8 * 12, 8)  # fmt: skip
+START, END, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, PAD_TOP, PAD_LEFT = range(8 * FIRST, 8 * FIRST + 72, 8)
+RELU, PARTS = ROWS, CHUNK_COUNT = PAD_LEFT + 8, PAD_LEFT + 16
 """Where the numbers of the next kernels lie: their first row (or chunk) and the one after the last, the sizes of what
-is read and of the output, padding, 1 for ReLU; rows of all images, chunks."""
+is read and of the output, padding; then, for the first, 1 for ReLU and the parts that a row's channels are cut into;
+for the second, rows of all images, and chunks."""
 
 
 @task_kernel
@@ -134,23 +136,26 @@ def depthwise_rows(worker, workers, numbers, zero):
     Ints: ``zeros``, as many as a row of the source has.
     """
     item = size_of(zero)
-    lanes = VECTOR_BYTES // item
-    start, end, channels = get(numbers + START), get(numbers + END), get(numbers + CHANNELS)
-    H, W, height, width = (
-        get(numbers + HEIGHT),
-        get(numbers + WIDTH),
-        get(numbers + OUT_HEIGHT),
-        get(numbers + OUT_WIDTH),
+    lane_count = VECTOR_BYTES // item
+    start, end, channels, parts = (
+        get(numbers + START),
+        get(numbers + END),
+        get(numbers + CHANNELS),
+        get(numbers + PARTS),
     )
+    H, W = get(numbers + HEIGHT), get(numbers + WIDTH)
+    height, width = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH)
     floor = zero if get(numbers + RELU) else lowest_of(zero)
     pixel, left = channels * item, -get(numbers + PAD_LEFT)
-    low, high = portion(worker, workers, end - start)
-    for row in range(start + low, start + high):
+    low, high = portion(worker, workers, (end - start) * parts)
+    for task in range(low, high):
+        row = start + task // parts
         source, target = get(numbers) + row // height * H * W * pixel, get(numbers + 24) + row * width * pixel
         top = row % height - get(numbers + PAD_TOP)
-        for first in range(0, channels, lanes):
-            panel, shift = first // (VECTORS * lanes), first * item
-            step = vectors_for(channels - panel * VECTORS * lanes, zero) * VECTOR_BYTES
+        first_vector, last_vector = portion(task % parts, parts, (channels + lane_count - 1) // lane_count)
+        for first in range(first_vector * lane_count, last_vector * lane_count, lane_count):
+            panel, shift = first // (VECTORS * lane_count), first * item
+            step = row_bytes(channels - panel * VECTORS * lane_count, zero)
             weights = get(numbers + 8) + panel * TAPS * PANEL_BYTES + shift % PANEL_BYTES
             depthwise_row(
                 source + shift, H, W, pixel, get(numbers + 48), top, left, width, weights, step,

@@ -67,8 +67,9 @@ def fits(kind: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], geo
         128→128 in 4 groups, 3x3 @16             17        20
         64→64, 5x5 @16                           44        71
 
-    Where loads are not the bottleneck (`HALF_RATE`), there is nothing to gain but with one channel, whose planes are no
-    transpose: Zen 4 with AVX-512 takes 3.9 and 4.9 for 16→16, 5x5 @32, but 0.13 and 0.09 for 1→16, 3x3 @28.
+    Where loads are not the bottleneck (`HALF_RATE`), there is nothing to gain, and `conv.choose` takes it only for one
+    channel, whose planes are no transpose: Zen 4 with AVX-512 takes 3.9 and 4.9 for 16→16, 5x5 @32, but 0.13 and 0.09
+    for 1→16, 3x3 @28.
     """
     filters, _, KW, group_channels = weight_shape
     columns = group_channels if kind == "input_grad" else filters // geometry.groups

@@ -12,8 +12,8 @@ and pair of channels there are n·n / m·m multiplications instead of 9: 4 in F(
 the first half of a transform, which works on columns one by one, makes of these stays in registers. Pixels outside the
 image are read from a row of zeros, and what hangs over is written first, to where something else follows: an edge costs
 no more than the middle. Filters that fill one vector only have panels of one. On 2 cores of Zen 4 with AVX-512, both
-together bring 16→16 @32 by F(2x2) from 3.8 ms to 2.2, its weight gradient from 2.3 to 1.9; with more channels, whose
-products take longer than the transforms, they bring a twentieth.
+together bring 128 images of 16→16 @32 by F(2x2) from 3.8 ms to 2.2, the weight gradient from 2.3 to 1.9; with more
+channels, whose products take longer than the transforms, they bring a twentieth.
 
 **Blocking.** What is saved in arithmetic is easily lost in memory traffic, so a worker takes a block of tiles through
 all three steps: V of the block stays in the L2 cache, and M is made and consumed a panel of filters at a time. But each
@@ -21,7 +21,8 @@ block reads all of U, n·n numbers per pair of channels, 38 MB for 512 channels.
 a larger block through one step after the other together, and each reads its share of U once for all of it: 1.3 times as
 fast with 512 channels on 2 cores of Zen 3, but 0.7 times with 64. Where there are so few tiles that reading U for them
 takes as long as the products, they share a block too. The products run on `dot_tile`. The input gradient is the same
-computation with the filters turned around and the channels exchanged.
+computation with the filters turned around and the channels exchanged. Groups have panels of their own: V is made for
+all channels, and a panel is multiplied with those of its group.
 
 **Where it wins.** The transforms cost time per channel and the products per pair of channels, so channels decide.
 The rounding error is below that of a direct sum for F(2x2) and 2 to 4 times it for F(4x4).
@@ -38,12 +39,12 @@ import numpy as np
 
 from ._addresses import get, size_of
 from ._blocks import MOST_FETCHED, claim, fetch, share
-from ._dot import PANEL_BYTES, spread_bias, vectors_for
+from ._dot import PANEL_BYTES, row_bytes, spread_bias
 from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
 from ._jit import helper, inlined
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
-from ._winograd import GAP, OWN_BYTES, new_row, run_at, transform_filter, transform_input, transform_output
+from ._winograd import GAP, OWN_BYTES, new_row, run_at, transform_filter, transform_output, transform_windows
 from ._workspace import BIAS, LEFT, OUT, RIGHT, Carver, product, round_up
 from .conv_winograd_weight import weight_grad_program
 
@@ -51,7 +52,7 @@ MANY_FILTERS = 2_000_000
 """From how many numbers in U on the workers share a block."""
 
 FEW_TILES = 128
-"""Up to how many tiles of F(4x4) the workers share a block: see the table in `conv`."""
+"""Where F(4x4) has fewer tiles, the workers share a block: see the table in `conv`."""
 
 SHARED_TILES = 128
 """Tiles of a shared block, about."""
@@ -62,9 +63,10 @@ class Plan(NamedTuple):
 
     m: int
     images: int
-    source: tuple[int, int, int]  # height, width, channels
+    source: tuple[int, int, int]  # height, width, channels of all groups
     target: tuple[int, int, int]
     padding: tuple[int, int]
+    groups: int
 
     @property
     def positions(self) -> int:
@@ -83,16 +85,15 @@ class Plan(NamedTuple):
 
 
 def fits(weight_shape: tuple[int, ...], geometry: Any, dtype: Any) -> bool:
-    """Whether the transforms exist for this geometry, and whole vectors of channels."""
-    O, KH, KW, C = weight_shape
+    """Whether the transforms exist for this geometry, and whole vectors of channels in each group."""
+    O, KH, KW, group_channels = weight_shape
     vector = lanes(dtype)
     return (
         (KH, KW) == (3, 3)
         and geometry.stride == geometry.dilation == (1, 1)
-        and geometry.groups == 1
         and max(geometry.padding) <= 2
-        and C % vector == 0
-        and O % vector == 0
+        and group_channels % vector == 0
+        and O // geometry.groups % vector == 0
     )
 
 
@@ -113,7 +114,7 @@ class Winograd(NamedTuple):
         """The output."""
         N, H, W, C = x_shape
         OH, OW = geometry.output_size((H, W), (3, 3))
-        this = Plan(self.m, N, (H, W, C), (OH, OW, weight_shape[0]), geometry.padding)
+        this = Plan(self.m, N, (H, W, C), (OH, OW, weight_shape[0]), geometry.padding, geometry.groups)
         return _program(this, self.shared, dtype, threads, with_bias, relu, turned=False)
 
     def input_grad_program(
@@ -123,7 +124,7 @@ class Winograd(NamedTuple):
         N, H, W, C = x_shape
         OH, OW = geometry.output_size((H, W), (3, 3))
         padding = (2 - geometry.padding[0], 2 - geometry.padding[1])
-        this = Plan(self.m, N, (OH, OW, weight_shape[0]), (H, W, C), padding)
+        this = Plan(self.m, N, (OH, OW, weight_shape[0]), (H, W, C), padding, geometry.groups)
         return _program(this, self.shared, dtype, threads, with_bias=False, relu=False, turned=True)
 
     def weight_grad_program(
@@ -136,8 +137,10 @@ class Winograd(NamedTuple):
 def _program(this: Plan, shared: bool, dtype: Any, threads: int, with_bias: bool, relu: bool, turned: bool) -> Program:
     """Transform the filters, then take all tiles through the three steps."""
     width, vector, item = panel_width(dtype), lanes(dtype), dtype.itemsize
-    channels, filters, positions = this.source[2], this.target[2], this.positions
-    panels = -(-filters // width)
+    channels, groups, positions = this.source[2], this.groups, this.positions
+    group_channels, group_filters = channels // groups, this.target[2] // groups
+    per_group = -(-group_filters // width)
+    panels = groups * per_group
     if shared:
         row = channels + GAP  # from tile to tile of V
         block, buffers, panels_at_once = round_up(min(SHARED_TILES, this.tiles), ROWS), 1, panels
@@ -146,7 +149,7 @@ def _program(this: Plan, shared: bool, dtype: Any, threads: int, with_bias: bool
         blocks = threads * -(-this.tiles // (threads * fitting))  # as many for each worker
         row, block, buffers, panels_at_once = channels, round_up(-(-this.tiles // blocks), ROWS), threads, 1
     # From position to position of U, V and M:
-    steps = (panels * channels * width + GAP, block * row + GAP, panels_at_once * block * width + GAP)
+    steps = (panels * group_channels * width + GAP, block * row + GAP, panels_at_once * block * width + GAP)
     carver = Carver(dtype)
     transformed = carver.take(positions * steps[0])
     starts = carver.take(panels, width)
@@ -159,16 +162,17 @@ def _program(this: Plan, shared: bool, dtype: Any, threads: int, with_bias: bool
     def stage(kernel: TaskKernel, work: int, first: int, count: int) -> Stage:
         numbers = (
             first, count, *this.source, *this.target, *this.padding, *this.across, this.m, block, row, *steps, relu,
+            group_channels, group_filters, panels, per_group,
         )  # fmt: skip
         return Stage(kernel, count * work, floats, ints, numbers)
 
-    each = positions * channels * filters  # multiply-adds of a tile
+    each = positions * group_channels * group_filters * groups  # multiply-adds of a tile
     scratch = positions * vector * vector
     stages = [
         Stage(
-            transform_filters, positions * panels * channels * width,
+            transform_filters, positions * panels * group_channels * width,
             (RIGHT, transformed, BIAS, starts, carver.take(threads, scratch)), (),
-            (this.m, channels, filters, turned, steps[0], scratch, with_bias),
+            (this.m, group_channels, group_filters, turned, steps[0], scratch, with_bias, groups),
         )
     ]  # fmt: skip
     if shared:
@@ -177,7 +181,7 @@ def _program(this: Plan, shared: bool, dtype: Any, threads: int, with_bias: bool
             stages += [
                 stage(transform_patches, positions * channels, first, count),
                 stage(multiply_patches, each // MULTIPLY_ADDS, first, count),
-                stage(transform_products, positions * filters, first, count),
+                stage(transform_products, positions * this.target[2], first, count),
             ]
     else:
         most = max(threads, LAUNCH_WORK // (each * block)) * block
@@ -189,33 +193,41 @@ def _program(this: Plan, shared: bool, dtype: Any, threads: int, with_bias: bool
 
 @task_kernel
 def transform_filters(worker, workers, numbers, zero):
-    """``panels[ξ, b, k, l] = (G w Gᵀ)[ξ]`` for source channel k and target channel ``b·width + l``.
+    """``panels[ξ, b, k, l] = (G w Gᵀ)[ξ]`` for source channel k and target channel ``b·width + l`` of a group.
 
     Workers share the blocks of source channels. The first also spreads the bias over the panels.
 
-    Floats: ``weight (O, 3, 3, C)``; ``panels (n·n, panels, source channels, width)``, U, written; ``bias (O,)``;
-    ``starts (panels, width)``, written with the bias, 0 beyond the filters; ``scratches (workers, …)``.
-    Numbers: m, source channels, target channels, 1 if turned around (the source channels are the filters O), elements
-    from position to position of U, elements of scratch per worker, 1 if there is a bias.
+    Floats: ``weight (O, 3, 3, C/groups)``; ``panels (n·n, groups · panels per group, source channels, width)``, U,
+    written; ``bias (O,)``; ``starts (groups · panels per group, width)``, written with the bias, 0 beyond the filters;
+    ``scratches (workers, …)``.
+    Numbers: m, source channels and target channels of a group, 1 if turned around (the source channels are the filters
+    O), elements from position to position of U, elements of scratch per worker, 1 if there is a bias, groups.
     """
     own = numbers + 8 * FIRST
-    channels, turned = get(own + 8), get(own + 24)
-    lane_count = VECTOR_BYTES // size_of(zero)
+    item = size_of(zero)
+    channels, columns, groups = get(own + 8), get(own + 16), get(own + 56)
+    panels_bytes = (columns * item + PANEL_BYTES - 1) // PANEL_BYTES * PANEL_BYTES  # of one row of a group's
     if worker == 0:
-        spread_bias(get(own + 48), get(numbers + 16), get(own + 16), get(numbers + 24), zero)
-    scratch = get(numbers + 32) + worker * get(own + 40) * size_of(zero)
-    first, last = portion(worker, workers, channels // lane_count)
+        for group in range(groups):
+            bias, starts = get(numbers + 16) + group * columns * item, get(numbers + 24) + group * panels_bytes
+            spread_bias(get(own + 48), bias, columns, starts, zero)
+    scratch = get(numbers + 32) + worker * get(own + 40) * item
+    lane_count = VECTOR_BYTES // item
+    blocks = channels // lane_count
+    first, last = portion(worker, workers, groups * blocks)
     for block in range(first, last):
-        if turned:
-            _turned_filters(block * lane_count, numbers, zero)
+        group, channel = block // blocks, block % blocks * lane_count
+        weight = get(numbers) + group * columns * 9 * channels * item
+        panels = get(numbers + 8) + group * channels * panels_bytes
+        if get(own + 24):
+            _turned_filters(channel, weight, panels, numbers, zero)
         else:
-            _filter_block(block * lane_count, numbers, scratch, zero)
+            _filter_block(channel, weight, panels, numbers, scratch, zero)
 
 
 @inlined
-def _turned_filters(first, numbers, zero):
+def _turned_filters(first, weight, panels, numbers, zero):
     """Filter o = k = ``first`` and the next few, turned around: their channels are already side by side."""
-    weight, panels = get(numbers), get(numbers + 8)
     own = numbers + 8 * FIRST
     m, channels, columns = get(own), get(own + 8), get(own + 16)
     item = size_of(zero)
@@ -223,7 +235,7 @@ def _turned_filters(first, numbers, zero):
     lane_count = width // VECTORS
     step = get(own + 32) * item
     for column in range(0, columns, lane_count):
-        row = vectors_for(columns - column // width * width, zero) * VECTOR_BYTES
+        row = row_bytes(columns - column // width * width, zero)
         for k in range(first, first + lane_count):
             source = weight + (k * 9 * columns + 8 * columns + column) * item
             panel = panels + column // width * channels * PANEL_BYTES + k * row + column % width * item
@@ -234,9 +246,8 @@ def _turned_filters(first, numbers, zero):
 
 
 @inlined
-def _filter_block(first, numbers, scratch, zero):
+def _filter_block(first, weight, panels, numbers, scratch, zero):
     """Channels ``first`` and the next few of all filters: transformed as vectors of channels, then transposed."""
-    weight, panels = get(numbers), get(numbers + 8)
     own = numbers + 8 * FIRST
     m, channels, columns = get(own), get(own + 8), get(own + 16)
     item = size_of(zero)
@@ -251,7 +262,7 @@ def _filter_block(first, numbers, scratch, zero):
                 transform_filter(4, source, channels * item, place, VECTOR_BYTES, zero)
             else:
                 transform_filter(2, source, channels * item, place, VECTOR_BYTES, zero)
-        row = vectors_for(columns - column // width * width, zero) * VECTOR_BYTES
+        row = row_bytes(columns - column // width * width, zero)
         panel = panels + column // width * channels * PANEL_BYTES + first * row + column % width * item
         for position in range(positions):
             source = scratch + position * VECTOR_BYTES
@@ -260,11 +271,11 @@ def _filter_block(first, numbers, scratch, zero):
 
 (
     START, COUNT, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_TOP, PAD_LEFT, DOWN, ACROSS, M, BLOCK,
-    PATCH_ROW, FILTER_STEP, PATCH_STEP, PRODUCT_STEP, RELU,
-) = range(8 * FIRST, 8 * FIRST + 8 * 19, 8)  # fmt: skip
+    PATCH_ROW, FILTER_STEP, PATCH_STEP, PRODUCT_STEP, RELU, GROUP_CHANNELS, GROUP_FILTERS, PANELS, PER_GROUP,
+) = range(8 * FIRST, 8 * FIRST + 8 * 23, 8)  # fmt: skip
 """Where the numbers of the next kernels lie: their first tile and how many, the sizes of source and target, padding,
 tiles of an image down and across, m, tiles of a block, elements from tile to tile of V, from position to position of U,
-V and M, 1 for ReLU."""
+V and M, 1 for ReLU, source and target channels of a group, panels, panels of a group."""
 
 
 @task_kernel
@@ -284,13 +295,13 @@ def winograd_products(worker, workers, numbers, zero):
     patches = get(numbers + 24) + worker * positions * get(numbers + PATCH_STEP) * item
     products = get(numbers + 48) + worker * positions * get(numbers + PRODUCT_STEP) * item
     first, last = portion(worker, workers, (count + block - 1) // block)
+    claims = block * m * m * filters * item <= MOST_FETCHED
     for begin in range(first * block, min(count, last * block), block):
         tiles = min(block, count - begin)
-        claims = block * m * m * filters * item <= MOST_FETCHED
         _transform_patches(start + begin, tiles, numbers, patches, claims, zero)
         following, after = min(count, begin + block), min(count, begin + 2 * block)
         ahead, end = _first_seen(start + following, numbers, item), _first_seen(start + after, numbers, item)
-        panels = (filters * item + PANEL_BYTES - 1) // PANEL_BYTES
+        panels = get(numbers + PANELS)
         size = share(ahead, end, panels * positions)
         for panel in range(panels):
             for position in range(positions):
@@ -310,8 +321,7 @@ def transform_patches(worker, workers, numbers, zero):
 @task_kernel
 def multiply_patches(worker, workers, numbers, zero):
     """M of a block. Workers share positions and panels, and with them U. Arrays as in `transform_patches`."""
-    count, m = get(numbers + COUNT), get(numbers + M)
-    panels = (get(numbers + FILTERS) * size_of(zero) + PANEL_BYTES - 1) // PANEL_BYTES
+    count, m, panels = get(numbers + COUNT), get(numbers + M), get(numbers + PANELS)
     first, last = portion(worker, workers, (m + 2) * (m + 2) * panels)
     for unit in range(first, last):
         panel = unit % panels
@@ -323,7 +333,7 @@ def multiply_patches(worker, workers, numbers, zero):
 def transform_products(worker, workers, numbers, zero):
     """The outputs of a block, whose tiles the workers share. Arrays as in `transform_patches`."""
     first, last = portion(worker, workers, get(numbers + COUNT))
-    for panel in range((get(numbers + FILTERS) * size_of(zero) + PANEL_BYTES - 1) // PANEL_BYTES):
+    for panel in range(get(numbers + PANELS)):
         products = get(numbers + 48) + panel * get(numbers + BLOCK) * PANEL_BYTES
         products += first * _product_row(panel, numbers, zero)
         _transform_back(get(numbers + START) + first, last - first, panel, numbers, products, zero)
@@ -353,15 +363,12 @@ def _transform_patches(first, count, numbers, patches, claims, zero):
         image, i, j, many = run_at(tile, end, down, across, m)
         source, target = get(numbers) + image * H * W * pixel, patches + (tile - first) * row
         top, left = i - get(numbers + PAD_TOP), j - get(numbers + PAD_LEFT)
-        if m == 4:
-            transform_input(4, source, H, W, pixel, zeros, top, left, many, target, row, step, zero)
-        else:
-            transform_input(2, source, H, W, pixel, zeros, top, left, many, target, row, step, zero)
+        transform_windows(m, source, H, W, pixel, zeros, top, left, many, target, row, step, zero)
         if claims:
             out, rows, columns = _target_of(image, i, j, numbers, item)
-            line, filters = get(numbers + OUT_WIDTH) * get(numbers + FILTERS) * item, get(numbers + FILTERS) * item
+            out_pixel = get(numbers + FILTERS) * item
             for h in range(min(m, rows)):
-                claim(out + h * line, min(many * m, columns) * filters)
+                claim(out + h * get(numbers + OUT_WIDTH) * out_pixel, min(many * m, columns) * out_pixel)
         tile += many
 
 
@@ -372,19 +379,20 @@ def _target_of(image, row, column, numbers, item):
     return get(numbers + 32) + ((image * H + row) * W + column) * get(numbers + FILTERS) * item, H - row, W - column
 
 
-@inlined
+@helper
 def _product_row(panel, numbers, zero):
     """Bytes of a row of a panel, of U and of M: one vector if its filters fill no more."""
-    return vectors_for(get(numbers + FILTERS) - panel * (PANEL_BYTES // size_of(zero)), zero) * VECTOR_BYTES
+    column = panel % get(numbers + PER_GROUP) * (PANEL_BYTES // size_of(zero))
+    return row_bytes(get(numbers + GROUP_FILTERS) - column, zero)
 
 
 @inlined
 def _multiply(position, panel, count, numbers, patches, products, zero):
     """``M[ξ][t][:] = V[ξ][t] @ U[ξ]`` for one panel of filters: (count, width)."""
     item = size_of(zero)
-    channels, width = get(numbers + CHANNELS), PANEL_BYTES // item
+    channels, width = get(numbers + GROUP_CHANNELS), PANEL_BYTES // item
     weights = get(numbers + 8) + position * get(numbers + FILTER_STEP) * item + panel * channels * PANEL_BYTES
-    origin = patches + position * get(numbers + PATCH_STEP) * item
+    origin = patches + (position * get(numbers + PATCH_STEP) + panel // get(numbers + PER_GROUP) * channels) * item
     target = products + position * get(numbers + PRODUCT_STEP) * item
     row = _product_row(panel, numbers, zero)
     rows, zeros = get(numbers + 56), get(numbers + 64)
@@ -411,11 +419,13 @@ def _transform_back(first, count, panel, numbers, products, zero):
     floor = zero if get(numbers + RELU) else lowest_of(zero)
     pixel, row = get(numbers + FILTERS) * item, _product_row(panel, numbers, zero)
     line, start = get(numbers + OUT_WIDTH) * pixel, get(numbers + 16) + panel * PANEL_BYTES
+    per_group = get(numbers + PER_GROUP)
+    begin = panel // per_group * get(numbers + GROUP_FILTERS) * item + panel % per_group * PANEL_BYTES
     tile, end = first, first + count
     while tile < end:
         image, i, j, many = run_at(tile, end, down, across, m)
         target, rows, columns = _target_of(image, i, j, numbers, item)
-        target += panel * PANEL_BYTES
+        target += begin
         for v in range(0, row, VECTOR_BYTES):
             source = products + (tile - first) * row + v
             if m == 4:

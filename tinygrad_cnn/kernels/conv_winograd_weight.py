@@ -30,13 +30,13 @@ import numpy as np
 
 from ._addresses import add_rows, get, size_of, zero_bytes
 from ._blocks import fetch, share
-from ._dot import PANEL_BYTES, vectors_for
+from ._dot import PANEL_BYTES, row_bytes, vectors_for
 from ._emitter import VECTOR_BYTES, VECTORS, panel_width
 from ._jit import helper, inlined
 from ._outer import CHUNKS, place_columns
 from ._simd import OUTER_ROWS, outer_tile
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
-from ._winograd import GAP, OWN_BYTES, new_row, run_at, transform_grad, transform_input, transform_sums
+from ._winograd import GAP, OWN_BYTES, new_row, run_at, transform_grad, transform_sums, transform_windows
 from ._workspace import LEFT, OUT, OUT_COLUMNS, RIGHT, Carver
 
 SHARED_BYTES = 512 * 1024
@@ -65,14 +65,16 @@ def weight_grad_program(
 ) -> Program:
     """See `conv.prepare`; ``m`` is 2 or 4, and with ``shared`` there are no chunks."""
     N, H, W, C = x_shape
-    O = weight_shape[0]
+    O, groups = weight_shape[0], geometry.groups
+    group_channels, group_filters = C // groups, O // groups
     OH, OW = geometry.output_size((H, W), (3, 3))
     down, across = -(-OH // m), -(-OW // m)
     positions, item, width = (m + 2) ** 2, dtype.itemsize, panel_width(dtype)
-    panels, units = -(-O // width), -(-C // OUTER_ROWS)
+    per_group, tiles_of_group = -(-group_filters // width), -(-group_channels // OUTER_ROWS)
+    panels, units = groups * per_group, groups * tiles_of_group
     tiles = N * down * across
     row = C + GAP  # from tile to tile of V
-    each = units * panels * OUTER_ROWS * width + GAP  # from position to position of S
+    each = units * per_group * OUTER_ROWS * width + GAP  # from position to position of S
     tile_bytes = positions * (row + panels * width) * item
     if shared:
         fitting = threads * (SHARED_BYTES // tile_bytes) // STRIP * STRIP
@@ -84,7 +86,8 @@ def weight_grad_program(
     pixels, grads = (carver.take(buffers, positions * step) for step in steps)
     sums = carver.take(chunks, positions * each)
     column_sums = carver.take(CHUNKS, panels, width)
-    terms = np.minimum(np.arange(units * OUTER_ROWS, dtype=np.int64), C - 1) * item
+    terms = np.minimum(np.arange(tiles_of_group * OUTER_ROWS, dtype=np.int64), group_channels - 1)
+    terms = (np.arange(groups)[:, None] * group_channels + terms).reshape(-1) * item
     rows = np.arange(max(block, STRIP), dtype=np.int64) * row * item
     zeros = np.zeros(max(W * C, OW * O) * item // 8, np.int64)
     floats = (LEFT, RIGHT, pixels, grads, sums)
@@ -93,11 +96,12 @@ def weight_grad_program(
     def stage(kernel: TaskKernel, work: int, first: int, count: int) -> Stage:
         numbers = (
             first, count, tiles, H, W, C, OH, OW, O, *geometry.padding, down, across, m, block, row, *steps, each,
-            units, panels, with_bias,
+            units, panels, with_bias, groups,
         )  # fmt: skip
         return Stage(kernel, work, floats, ints, numbers)
 
-    multiply_adds = positions * C * O // MULTIPLY_ADDS
+    products = positions * group_channels * O  # multiply-adds of a tile
+    multiply_adds = products // MULTIPLY_ADDS
     stages = []
     if shared:
         for first in range(0, tiles, block):
@@ -105,14 +109,14 @@ def weight_grad_program(
             stages.append(stage(transform_tiles, count * positions * (C + O), first, count))
             stages.append(stage(winograd_outer_products, count * multiply_adds, first, count))
     else:
-        most = max(threads, CHUNKS * LAUNCH_WORK // (tiles * positions * C * O))
+        most = max(threads, CHUNKS * LAUNCH_WORK // (tiles * products))
         for first in range(0, CHUNKS, most):
             count = min(most, CHUNKS - first)
             stages.append(stage(winograd_chunks, tiles * multiply_adds * count // CHUNKS, first, count))
     stages.append(
         Stage(
             finish_weight_grad, chunks * positions * each, (sums, column_sums, OUT, OUT_COLUMNS), (),
-            (chunks, C, m, O, each, panels, units, with_bias),
+            (chunks, group_channels, m, group_filters, each, per_group, units, with_bias, groups),
         )
     )  # fmt: skip
     return Program(dtype, threads, stages, carver.used)
@@ -120,12 +124,12 @@ def weight_grad_program(
 
 (
     START, COUNT, TILES, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_TOP, PAD_LEFT, DOWN, ACROSS, M,
-    BLOCK, PIXEL_ROW, PIXEL_STEP, GRAD_STEP, SUM_STEP, UNITS, PANELS, WITH_BIAS,
-) = range(8 * FIRST, 8 * FIRST + 8 * 22, 8)  # fmt: skip
+    BLOCK, PIXEL_ROW, PIXEL_STEP, GRAD_STEP, SUM_STEP, UNITS, PANELS, WITH_BIAS, GROUPS,
+) = range(8 * FIRST, 8 * FIRST + 8 * 23, 8)  # fmt: skip
 """Where the numbers of the next three kernels lie: their first tile (or chunk) and how many, all tiles, the sizes of x
 and grad, padding, tiles of an image down and across, m, tiles of a block, elements from tile to tile of V, and from
-position to position of V, Y and S, units (tiles of x's channels) and panels, elements of scratch per worker, 1 if the
-gradients are summed up."""
+position to position of V, Y and S, units (tiles of channels) and panels of all groups, 1 if the gradients are summed
+up, groups."""
 
 
 @task_kernel
@@ -193,7 +197,7 @@ def winograd_outer_products(worker, workers, numbers, zero):
         position, low = first // units, first % units
         high = min(units, low + last - first)
         if get(numbers + START) == 0:
-            unit_bytes = get(numbers + PANELS) * OUTER_ROWS * PANEL_BYTES
+            unit_bytes = get(numbers + PANELS) // get(numbers + GROUPS) * OUTER_ROWS * PANEL_BYTES
             sums = get(numbers + 32) + position * get(numbers + SUM_STEP) * size_of(zero)
             zero_bytes(sums + low * unit_bytes, (high - low) * unit_bytes)
         for strip in range(0, count, STRIP):
@@ -234,29 +238,32 @@ def _transform_pixels(image, row, column, count, t, numbers, pixels, zero):
     top, left = row - get(numbers + PAD_TOP), column - get(numbers + PAD_LEFT)
     source, tile_step, step = get(numbers) + image * H * W * pixel, get(numbers + PIXEL_ROW), get(numbers + PIXEL_STEP)
     target, tile_step, step = pixels + t * tile_step * item, tile_step * item, step * item
-    if get(numbers + M) == 4:
-        transform_input(4, source, H, W, pixel, zeros, top, left, count, target, tile_step, step, zero)
-    else:
-        transform_input(2, source, H, W, pixel, zeros, top, left, count, target, tile_step, step, zero)
+    transform_windows(
+        get(numbers + M), source, H, W, pixel, zeros, top, left, count, target, tile_step, step, zero
+    )  # fmt: skip
 
 
 @inlined
 def _transform_grads(image, row, column, count, t, numbers, grads, totals, zero):
     """Y of tiles side by side, as rows of panels; and, if it is wanted, the sum of their gradients."""
     item = size_of(zero)
-    m, H, W, O = get(numbers + M), get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH), get(numbers + FILTERS)
-    pixel, zeros, step, width = O * item, get(numbers + 72), get(numbers + GRAD_STEP) * item, PANEL_BYTES // item
-    source = get(numbers + 8) + image * H * W * pixel
+    m, H, W, groups = get(numbers + M), get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH), get(numbers + GROUPS)
+    pixel, zeros, width = get(numbers + FILTERS) * item, get(numbers + 72), PANEL_BYTES // item
+    columns, per_group = get(numbers + FILTERS) // groups, get(numbers + PANELS) // groups
+    source, step = get(numbers + 8) + image * H * W * pixel, get(numbers + GRAD_STEP) * item
     if get(numbers + WITH_BIAS):
         many = min(count * m, W - column)
         for i in range(row, min(row + m, H)):
             place = source + (i * W + column) * pixel
-            for panel in range(get(numbers + PANELS)):
-                begin = panel * PANEL_BYTES
-                add_rows(place + begin, pixel, O - panel * width, many, totals + begin, zero)
-    for vector in range(pixel // VECTOR_BYTES):
-        panel, side = vector // VECTORS, vector % VECTORS
-        tile_step = vectors_for(O - panel * width, zero) * VECTOR_BYTES
+            for panel in range(groups * per_group):
+                low = panel % per_group * width
+                begin = place + (panel // per_group * columns + low) * item
+                add_rows(begin, pixel, columns - low, many, totals + panel * PANEL_BYTES, zero)
+    vectors = columns * item // VECTOR_BYTES  # of a group
+    for vector in range(groups * vectors):
+        panel, side = vector % vectors // VECTORS, vector % vectors % VECTORS
+        tile_step = row_bytes(columns - panel * width, zero)
+        panel += vector // vectors * per_group
         target = grads + panel * get(numbers + BLOCK) * PANEL_BYTES + t * tile_step + side * VECTOR_BYTES
         begin = source + vector * VECTOR_BYTES
         if m == 4:
@@ -269,16 +276,18 @@ def _transform_grads(image, row, column, count, t, numbers, grads, totals, zero)
 def _add_products(position, low, high, first, count, numbers, pixels, grads, sums, zero):
     """Add the outer products of ``count`` tiles of a block to the units ``low`` to ``high`` of a position's sums."""
     item = size_of(zero)
-    O, panels, width = get(numbers + FILTERS), get(numbers + PANELS), PANEL_BYTES // item
+    groups, width = get(numbers + GROUPS), PANEL_BYTES // item
+    columns, per_group = get(numbers + FILTERS) // groups, get(numbers + PANELS) // groups
+    tiles_of_group = get(numbers + UNITS) // groups
     rows = get(numbers + 64)
     origin = pixels + (position * get(numbers + PIXEL_STEP) + first * get(numbers + PIXEL_ROW)) * item
     begin = grads + position * get(numbers + GRAD_STEP) * item
-    tile = sums + position * get(numbers + SUM_STEP) * item + low * panels * OUTER_ROWS * PANEL_BYTES
+    tile = sums + position * get(numbers + SUM_STEP) * item + low * per_group * OUTER_ROWS * PANEL_BYTES
     for unit in range(low, high):
         offsets = get(numbers + 56) + unit * OUTER_ROWS * 8
-        for panel in range(panels):
-            right = begin + panel * get(numbers + BLOCK) * PANEL_BYTES
-            if vectors_for(O - panel * width, zero) == VECTORS:
+        for panel in range(per_group):
+            right = begin + (unit // tiles_of_group * per_group + panel) * get(numbers + BLOCK) * PANEL_BYTES
+            if vectors_for(columns - panel * width, zero) == VECTORS:
                 outer_tile(2, OUTER_ROWS, rows, origin, offsets, right + first * PANEL_BYTES, count, zero, tile)
             else:
                 outer_tile(1, OUTER_ROWS, rows, origin, offsets, right + first * VECTOR_BYTES, count, zero, tile)
@@ -289,9 +298,10 @@ def _add_products(position, low, high, first, count, numbers, pixels, grads, sum
 def finish_weight_grad(worker, workers, numbers, zero):
     """Add the chunks' sums in order, and ``dw = Gᵀ S G``. Workers share the units.
 
-    Floats: ``sums`` and ``column_sums`` of `winograd_chunks`, whose first chunks are overwritten; ``out (O, 3, 3, C)``,
-    written; ``out_columns (O,)``, written if wanted.
-    Numbers: chunks, C, m, O, elements from position to position of S, panels, units, 1 if ``out_columns`` is wanted.
+    Floats: ``sums`` and ``column_sums`` of `winograd_chunks`, whose first chunks are overwritten; ``out (O, 3, 3,
+    C/groups)``, written; ``out_columns (O,)``, written if wanted.
+    Numbers: chunks, channels of a group, m, filters of a group, elements from position to position of S, panels of a
+    group, units of all, 1 if ``out_columns`` is wanted, groups.
     """
     own = numbers + 8 * FIRST
     item = size_of(zero)
@@ -310,7 +320,7 @@ def finish_weight_grad(worker, workers, numbers, zero):
                     )
         _finish_unit(unit, numbers, zero)
     if worker == 0 and get(own + 56):
-        place_columns(get(numbers + 8), get(numbers + 24), CHUNKS, 1, O, panels, zero)
+        place_columns(get(numbers + 8), get(numbers + 24), CHUNKS, get(own + 64), O, panels, zero)
 
 
 @inlined
@@ -320,11 +330,13 @@ def _finish_unit(unit, numbers, zero):
     item = size_of(zero)
     C, m, O, step, panels = get(own + 8), get(own + 16), get(own + 24), get(own + 32) * item, get(own + 40)
     sums = get(numbers) + unit * panels * OUTER_ROWS * PANEL_BYTES
+    tiles_of_group = get(own + 48) // get(own + 64)
+    out, first = get(numbers + 16) + unit // tiles_of_group * O * 9 * C * item, unit % tiles_of_group * OUTER_ROWS
     lane_count = VECTOR_BYTES // item
     for vector in range(O // lane_count):
-        for row in range(min(OUTER_ROWS, C - unit * OUTER_ROWS)):
+        for row in range(min(OUTER_ROWS, C - first)):
             source = sums + (vector // VECTORS * OUTER_ROWS + row) * PANEL_BYTES + vector % VECTORS * VECTOR_BYTES
-            target = get(numbers + 16) + (vector * lane_count * 9 * C + unit * OUTER_ROWS + row) * item
+            target = out + (vector * lane_count * 9 * C + first + row) * item
             if m == 4:
                 transform_sums(4, source, step, target, 9 * C * item, C * item, zero)
             else:

@@ -177,7 +177,9 @@ def _bounds(
         return None
     for kind in ("forward", "input_grad"):
         chosen = {
-            kernels.conv.choose(kind, (size, H, W, channels), weight_shape, geometry, dtype, allow_large_tiles).name
+            kernels.conv.choose(
+                kind, (size, H, W, channels), weight_shape, geometry, dtype, allow_large_tiles
+            ).arithmetic
             for size in (images, *sizes)
         }
         if len(chosen) > 1:
