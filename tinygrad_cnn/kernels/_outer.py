@@ -65,8 +65,8 @@ class Outer(NamedTuple):
 
     @property
     def height(self) -> int:
-        """Rows of a tile: as many as waste the fewest."""
-        return min((MORE_ROWS, OUTER_ROWS), key=lambda rows: round_up(self.terms, rows))
+        """Rows of a tile: as many as waste the fewest (9 terms: 0.22 instead of 0.30 ms for 64 images of 1→32 @28)."""
+        return min((OUTER_ROWS, MORE_ROWS), key=lambda rows: round_up(self.terms, rows))
 
 
 def outer_stages(
