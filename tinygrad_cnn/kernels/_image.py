@@ -12,10 +12,8 @@ class Image:
 
     What lies outside is read from a row of zeros: to choose between two addresses costs less than to copy a patch with
     zeros around it, of which Winograd's F(2x2) on 16x16 pixels would need one for half of its tiles.
-    """
 
-    def __init__(self, emit: Emitter, image: Any, H: Any, W: Any, pixel: Any, zeros: Any, top: Any, count: int) -> None:
-        """Args:
+    Args:
         emit: Where the code goes.
         image: Address of the first pixel, or of some channels in it.
         H, W: Height and width.
@@ -23,7 +21,9 @@ class Image:
         zeros: Address of as many zeros as a row of the image has.
         top: The first row, maybe outside.
         count: How many rows.
-        """
+    """
+
+    def __init__(self, emit: Emitter, image: Any, H: Any, W: Any, pixel: Any, zeros: Any, top: Any, count: int) -> None:
         builder = emit.builder
         self.emit, self.W, self.pixel, self.zeros = emit, W, pixel, zeros
         self.rows = []

@@ -21,8 +21,9 @@ from numba.core import cgutils
 
 from ._emitter import VECTOR_BYTES, Emitter, Part, intrinsic
 
-BLOCK = 4
-"""Vectors of a pixel that `sum_winners` adds up at a time: windows are few, and each costs as much as a vector."""
+BLOCKS = (4, 2)
+"""Vectors of a pixel that `sum_winners` adds up at a time, as long as there are so many: windows are few, and each
+costs as much as a vector. With pairs of vectors, gradients of 32 channels take half as long on Zen 4 with AVX-512."""
 
 _int32 = ir.IntType(32)
 
@@ -239,14 +240,21 @@ def sum_winners(
             won = builder.icmp_signed("==", winner, here)
             return builder.fadd(total, builder.select(won, value, emit.constant(0)))
 
-        def one_block(i: Any, state: list[Any]) -> list[Any]:
-            some_vectors(builder.mul(i, in_block), BLOCK, None)
-            return []
+        def blocks_of(vectors: int, begin: Any) -> Any:
+            """Whole blocks of channels from ``begin`` on; returns where they end."""
+            in_block = emit.i64(vectors * emit.lanes)
 
-        in_block = emit.i64(BLOCK * emit.lanes)
-        blocks = builder.sdiv(channels, in_block)
-        emit.loop(blocks, [], one_block)
-        done = builder.mul(blocks, in_block)
+            def one_block(i: Any, state: list[Any]) -> list[Any]:
+                some_vectors(builder.add(begin, builder.mul(i, in_block)), vectors, None)
+                return []
+
+            blocks = builder.sdiv(builder.sub(channels, begin), in_block)
+            emit.loop(blocks, [], one_block)
+            return builder.add(begin, builder.mul(blocks, in_block))
+
+        done = emit.i64(0)
+        for vectors in BLOCKS:
+            done = blocks_of(vectors, done)
         emit.for_channels(
             builder.sub(channels, done),
             lambda channel, part: some_vectors(builder.add(done, channel), 1, part),
