@@ -31,6 +31,7 @@ CASES = {
     "many channels": (Case(2, (4, 4), 256, 256, (3, 3), padding=(1, 1)), None, 2.0),
     "winograd F(2x2)": (SAME._replace(channels=32, filters=32), "winograd F(2x2)", 2.0),
     "winograd F(2x2), 16 channels": (SAME._replace(channels=16, filters=16), "winograd F(2x2)", 2.0),
+    "winograd F(2x2), groups": (SAME._replace(groups=2), "winograd F(2x2)", 2.0),
     "winograd F(2x2) shared": (SAME._replace(channels=32, filters=32), "winograd F(2x2) shared", 2.0),
     "winograd F(4x4)": (SAME, "winograd F(4x4)", 5.0),
     "winograd F(4x4) shared": (SAME, "winograd F(4x4) shared", 5.0),

@@ -31,7 +31,7 @@ import numpy as np
 
 from . import _blocks
 from ._addresses import copy_element, copy_row, get, put, size_of, zero_bytes
-from ._blocks import Blocks, Grid, block_at, claim, fetch, first_seen, see, share
+from ._blocks import LINE, Blocks, Grid, block_at, claim, fetch, first_seen, see, share
 from ._emitter import VECTOR_BYTES, VECTORS, panel_width
 from ._jit import helper
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
@@ -63,9 +63,10 @@ MANY_PANELS = 2 if VECTOR_BYTES == 64 else 4
 MORE_WEIGHT_BYTES = 48 * 1024
 """So large may panels be together then."""
 
-CLAIMED = max(1, 24 * 64 // (ROWS * VECTORS * VECTOR_BYTES))
+CLAIMED = max(1, 24 * LINE // (ROWS * VECTORS * VECTOR_BYTES))
 """Tiles that go through all panels together then: between two panels so many lines are claimed as a core waits for at a
-time, 24. With AVX-512 (Zen 4) that is one tile: 3→64 3x3 @32 takes 1.4 ms instead of 1.8 with four, or unclaimed."""
+time, 24. With AVX-512 (Zen 4) that is one tile: where the lines of the results have left the caches, 3→64 3x3 @32 takes
+1.4 ms instead of 1.8 with four tiles, or unclaimed."""
 
 PART_BYTES = 128 * 1024
 """Bytes of a panel that all tiles of a block pass over before the next: an eighth of an L2 cache of 1 MB."""

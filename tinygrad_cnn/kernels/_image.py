@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ._emitter import Emitter, Part
+
+
+def zeros_for(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """A table with room for so many elements of ``dtype``, all zero: what an `Image` needs of its widest row."""
+    return np.zeros(-(-elements * dtype.itemsize // 8), np.int64)
 
 
 class Image:
@@ -18,7 +25,7 @@ class Image:
         image: Address of the first pixel, or of some channels in it.
         H, W: Height and width.
         pixel: Bytes from pixel to pixel.
-        zeros: Address of as many zeros as a row of the image has.
+        zeros: Address of as many zeros as a row of the image has: see `zeros_for`.
         top: The first row, maybe outside.
         count: How many rows.
     """

@@ -273,7 +273,7 @@ def _add_block(numbers, zero, origin, first, count, right, low, high, sums, tota
             fetch(next_source, source_bytes, part)
             fetch(next_right, right_bytes, part)
             part += 1
-            if MORE_ROWS > OUTER_ROWS and height == MORE_ROWS:
+            if MORE_ROWS > OUTER_ROWS and height == MORE_ROWS:  # compiled only where there are two heights
                 if vectors == 1:
                     outer_tile(1, MORE_ROWS, sources, there, offsets, packed, count, zero, tile)
                 else:

@@ -109,7 +109,7 @@ def task_kernel(function: Callable[[int, int, int, Any], None]) -> TaskKernel:
 
 @helper
 def portion(worker, workers, count):
-    """The part of ``count`` neighbours that is a worker's: the first and the one after the last."""
+    """The part of ``count`` neighbours that is a worker's (or a chunk's): the first and the one after the last."""
     return count * worker // workers, count * (worker + 1) // workers
 
 

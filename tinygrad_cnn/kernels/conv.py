@@ -76,10 +76,10 @@ class Choice(NamedTuple):
     name: str
     reason: str
 
-    @property
-    def arithmetic(self) -> str:
-        """The name without who shares what, which changes no bit in "forward" and "input_grad"."""
-        return self.name.removesuffix(SHARED)
+
+def arithmetic(name: str) -> str:
+    """An algorithm's name without who shares what, which changes no bit in "forward" and "input_grad"."""
+    return name.removesuffix(SHARED)
 
 
 def choose(
@@ -106,7 +106,7 @@ def choose(
         reason = "every channel has one filter of its own: no sum over channels"
         if conv_depthwise_rows.fits(weight_shape, geometry):
             return Choice(
-                "depthwise rows", f"{reason}; 3x3, stride 1: a pixel is loaded for three filters' columns at once"
+                "depthwise rows", f"{reason}; 3x3, stride 1: a pixel that is loaded meets a whole row of taps"
             )
         return Choice("depthwise", reason)
     if kind == "input_grad" and geometry.groups == 1 and x_shape[3] < lanes(dtype) and weight_shape[1:3] != (1, 1):
@@ -264,5 +264,5 @@ def _prepare(
         return NothingToSum(relu)
     make = getattr(_FAMILIES[name], f"{kind}_program")
     program = make(x_shape, weight_shape, geometry, dtype, threads, with_bias, relu)
-    program.algorithm = Choice(name, "").arithmetic
+    program.algorithm = arithmetic(name)
     return program

@@ -25,6 +25,7 @@ from ._addresses import get, size_of, zero_bytes
 from ._blocks import one_to_one
 from ._dot import PANEL_BYTES, Places, pack, row_bytes
 from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
+from ._image import zeros_for
 from ._outer import CHUNKS, Sums, sum_stage
 from ._simd import lowest_of
 from ._sliding import SIDE, depthwise_outer_row, depthwise_row
@@ -78,7 +79,7 @@ def _program(
     carver = Carver(dtype)
     dot = dot_of(one_to_one(N * target[0] * target[1], C), Places(0, 0, 0, C), taps, TAPS)
     stage, packed = pack(dot, dtype, carver, with_bias)
-    zeros = np.zeros(_zeros(source[1] * C, dtype), np.int64)
+    zeros = zeros_for(source[1] * C, dtype)
     rows, work = N * target[0], target[1] * C
     parts = -(-C // lanes(dtype)) if rows < 4 * threads else 1  # of a row
     step = max(threads, LAUNCH_WORK // (work * TAPS))
@@ -92,11 +93,6 @@ def _program(
     return Program(dtype, threads, [stage, *products], carver.used)
 
 
-def _zeros(elements: int, dtype: Any) -> int:
-    """int64 numbers that have room for so many elements."""
-    return -(-elements * dtype.itemsize // 8)
-
-
 def weight_grad_program(
     x_shape: Any, weight_shape: Any, geometry: Any, dtype: Any, threads: int, with_bias: bool, relu: bool
 ) -> Program:
@@ -107,7 +103,7 @@ def weight_grad_program(
     total = Sums(chunks, 1, C, SIDE, np.arange(TAPS), column_step=TAPS, group_step=0)
     carver = Carver(dtype)
     sums, column_sums = carver.take(total.size(dtype)), carver.take(chunks, panels, panel_width(dtype))
-    zeros = np.zeros(_zeros(W * C, dtype), np.int64)
+    zeros = zeros_for(W * C, dtype)
     step = max(threads, chunks * LAUNCH_WORK // (N * OH * OW * C * TAPS))
     products = [
         Stage(
@@ -120,16 +116,20 @@ def weight_grad_program(
     return Program(dtype, threads, [*products, sum_stage(total, dtype, sums, column_sums, with_bias)], carver.used)
 
 
-START, END, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, PAD_TOP, PAD_LEFT = range(8 * FIRST, 8 * FIRST + 72, 8)
-RELU, PARTS = ROWS, CHUNK_COUNT = PAD_LEFT + 8, PAD_LEFT + 16
-"""Where the numbers of the next kernels lie: their first row (or chunk) and the one after the last, the sizes of what
-is read and of the output, padding; then, for the first, 1 for ReLU and the parts that a row's channels are cut into;
-for the second, rows of all images, and chunks."""
+(
+    START, END, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, PAD_TOP, PAD_LEFT, RELU, PARTS,
+) = range(8 * FIRST, 8 * FIRST + 8 * 11, 8)  # fmt: skip
+ROWS, CHUNK_COUNT = RELU, PARTS
+"""Where the numbers of the kernels lie: their first row (or chunk) and the one after the last, the sizes of what is
+read and of the output, padding; then for `depthwise_rows` 1 for ReLU and the parts that a row's channels are cut into,
+for `depthwise_outer_rows` the rows of all images and the chunks that they are cut into."""
 
 
 @task_kernel
 def depthwise_rows(worker, workers, numbers, zero):
     """``out[n, i, j, c] = max(floor, start[c] + Σ_{p,q} source[n, i + p − pad, j + q − pad, c] · panel[p, q, c])``.
+
+    Each worker takes neighbouring rows, or parts of rows.
 
     Floats: ``source (N, H, W, C)``; ``panels (panels, 9, width)``; ``starts (panels, width)``, the bias; ``out (N, OH,
     OW, C)``, written.
@@ -137,13 +137,8 @@ def depthwise_rows(worker, workers, numbers, zero):
     """
     item = size_of(zero)
     lane_count = VECTOR_BYTES // item
-    start, end, channels, parts = (
-        get(numbers + START),
-        get(numbers + END),
-        get(numbers + CHANNELS),
-        get(numbers + PARTS),
-    )
-    H, W = get(numbers + HEIGHT), get(numbers + WIDTH)
+    start, end, parts = get(numbers + START), get(numbers + END), get(numbers + PARTS)
+    H, W, channels = get(numbers + HEIGHT), get(numbers + WIDTH), get(numbers + CHANNELS)
     height, width = get(numbers + OUT_HEIGHT), get(numbers + OUT_WIDTH)
     floor = zero if get(numbers + RELU) else lowest_of(zero)
     pixel, left = channels * item, -get(numbers + PAD_LEFT)
@@ -183,7 +178,8 @@ def depthwise_outer_rows(worker, workers, numbers, zero):
         totals = get(numbers + 24) + chunk * totals_bytes
         zero_bytes(sums, TAPS * totals_bytes)
         zero_bytes(totals, totals_bytes)
-        for row in range(rows * chunk // chunks, rows * (chunk + 1) // chunks):
+        low, high = portion(chunk, chunks, rows)
+        for row in range(low, high):
             image = get(numbers) + row // height * get(numbers + HEIGHT) * get(numbers + WIDTH) * pixel
             grads, top = get(numbers + 8) + row * width * pixel, row % height - get(numbers + PAD_TOP)
             for shift in range(0, pixel, VECTOR_BYTES):

@@ -42,6 +42,7 @@ from ._addresses import get, size_of
 from ._blocks import MOST_FETCHED, claim, fetch, share
 from ._dot import PANEL_BYTES, row_bytes, spread_bias
 from ._emitter import VECTOR_BYTES, VECTORS, lanes, panel_width
+from ._image import zeros_for
 from ._jit import helper, inlined
 from ._simd import ROWS, dot_tile, lowest_of, transpose_block
 from ._tasks import FIRST, LAUNCH_WORK, MULTIPLY_ADDS, Program, Stage, TaskKernel, portion, task_kernel
@@ -156,7 +157,7 @@ def _program(this: Plan, shared: bool, dtype: Any, threads: int, with_bias: bool
     starts = carver.take(panels, width)
     patches, products = (carver.take(buffers, positions * step) for step in steps[1:])
     tables = np.concatenate([np.arange(ROWS) * step for step in (row * item, PANEL_BYTES, VECTOR_BYTES)])
-    zeros = np.zeros(max(PANEL_BYTES, this.source[1] * channels * item) // 8, np.int64)
+    zeros = zeros_for(max(width, this.source[1] * channels), dtype)
     floats = (LEFT, transformed, starts, patches, OUT)
     ints = (products, tables, zeros)
 

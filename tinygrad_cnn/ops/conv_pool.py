@@ -177,11 +177,9 @@ def _bounds(
         return None
     for kind in ("forward", "input_grad"):
         chosen = {
-            kernels.conv.choose(
-                kind, (size, H, W, channels), weight_shape, geometry, dtype, allow_large_tiles
-            ).arithmetic
+            kernels.conv.choose(kind, (size, H, W, channels), weight_shape, geometry, dtype, allow_large_tiles).name
             for size in (images, *sizes)
         }
-        if len(chosen) > 1:
+        if len(set(map(kernels.conv.arithmetic, chosen))) > 1:
             return None
     return bounds
